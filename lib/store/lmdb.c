@@ -1,0 +1,696 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * See tree.h.  The only file that knows LMDB.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <lmdb.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "store/tree.h"
+
+enum {
+	CHUNK = 2000,   /* bytes: two pieces and their headers fill a page */
+	CHUNK_BITS = 4, /* of a key: the piece */
+	QUEUES = 2,
+	ENV_FLAGS = MDB_NOSUBDIR | MDB_NOLOCK | MDB_WRITEMAP | MDB_NOSYNC |
+	    MDB_NOTLS | MDB_NORDAHEAD,
+};
+
+struct sc_write {
+	MDB_txn *txn;
+	struct sc_tree *tree;
+};
+
+struct sc_tree {
+	MDB_env *env;
+	MDB_dbi queues[QUEUES];
+	MDB_dbi aliases;
+	MDB_dbi main;
+	MDB_txn *reader; /* kept between reads; NULL: make one */
+	uint32_t reader_commits;
+	bool reader_live; /* else it is reset */
+	void *area;
+	size_t area_len;
+	struct sc_write write;
+};
+
+static enum sesscache_status
+from_lmdb(int rc, const char *what)
+{
+	switch (rc) {
+	case MDB_SUCCESS:
+		return SESSCACHE_OK;
+	case MDB_NOTFOUND:
+		return SESSCACHE_MISS;
+	case MDB_MAP_FULL:
+		return sc_fail(SESSCACHE_ENOSPC, "%s: %s", what,
+		    mdb_strerror(rc));
+	case MDB_VERSION_MISMATCH:
+		return sc_fail(SESSCACHE_EFORMAT, "%s: %s", what,
+		    mdb_strerror(rc));
+	case ENOMEM:
+		return sc_fail(SESSCACHE_ENOMEM, "%s: out of memory", what);
+	case ENOSPC:
+		errno = rc;
+		return sc_fail(SESSCACHE_ENOSPC, "%s: %s", what, strerror(rc));
+	default:
+		break;
+	}
+	if (rc > 0) {
+		errno = rc;
+		return sc_fail(SESSCACHE_ESYS, "%s: %s", what, strerror(rc));
+	}
+	return sc_fail(SESSCACHE_ECORRUPT, "%s: %s", what, mdb_strerror(rc));
+}
+
+unsigned
+sc_tree_format(void)
+{
+	return MDB_VERSION_MAJOR;
+}
+
+/* Keys are native integers: MDB_INTEGERKEY compares them as such. */
+static uint64_t
+to_key(uint64_t seq, unsigned chunk)
+{
+	return seq << CHUNK_BITS | chunk;
+}
+
+static uint64_t
+key_seq(uint64_t key)
+{
+	return key >> CHUNK_BITS;
+}
+
+static MDB_val
+key_val(uint64_t *key)
+{
+	return (MDB_val){ sizeof(*key), key };
+}
+
+static uint64_t
+val_u64(const MDB_val *val)
+{
+	uint64_t n = 0;
+
+	if (val->mv_size == sizeof(n))
+		memcpy(&n, val->mv_data, sizeof(n));
+	return n;
+}
+
+/* --- opening ------------------------------------------------------------- */
+
+static int
+open_trees(struct sc_tree *tree, bool make, size_t area_bytes)
+{
+	static const char *const names[QUEUES] = { "newcomers", "regulars" };
+	unsigned flags = MDB_INTEGERKEY | (make ? MDB_CREATE : 0);
+	MDB_val key = { 4, "area" }, area = { area_bytes, NULL };
+	MDB_txn *txn = NULL;
+	int i, rc;
+
+	rc = mdb_txn_begin(tree->env, NULL, make ? 0 : MDB_RDONLY, &txn);
+	if (rc != 0)
+		return rc;
+	rc = mdb_dbi_open(txn, NULL, 0, &tree->main);
+	for (i = 0; rc == 0 && i < QUEUES; i++)
+		rc = mdb_dbi_open(txn, names[i], flags, &tree->queues[i]);
+	if (rc == 0)
+		rc = mdb_dbi_open(txn, "aliases", flags, &tree->aliases);
+	if (rc == 0 && make)
+		rc = mdb_put(txn, tree->main, &key, &area, MDB_RESERVE);
+	if (rc == 0 && make)
+		memset(area.mv_data, 0, area_bytes);
+	if (rc == 0)
+		rc = mdb_txn_commit(txn);
+	else
+		mdb_txn_abort(txn);
+	return rc;
+}
+
+/* Begin or renew the reader, unless nothing was written since its last use. */
+static int
+read_begin(struct sc_tree *tree, uint32_t commits)
+{
+	int rc;
+
+	if (tree->reader_live && tree->reader_commits == commits)
+		return 0;
+	if (tree->reader == NULL) {
+		rc = mdb_txn_begin(tree->env, NULL, MDB_RDONLY, &tree->reader);
+	} else {
+		if (tree->reader_live)
+			mdb_txn_reset(tree->reader);
+		rc = mdb_txn_renew(tree->reader);
+	}
+	tree->reader_live = rc == 0;
+	tree->reader_commits = commits;
+	return rc;
+}
+
+static void
+read_end(struct sc_tree *tree)
+{
+	if (tree->reader_live)
+		mdb_txn_reset(tree->reader);
+	tree->reader_live = false;
+}
+
+static int
+find_area(struct sc_tree *tree)
+{
+	MDB_val key = { 4, "area" }, area;
+	MDB_envinfo info;
+	int rc;
+
+	rc = read_begin(tree, 0);
+	if (rc == 0)
+		rc = mdb_get(tree->reader, tree->main, &key, &area);
+	read_end(tree);
+	if (rc == MDB_NOTFOUND)
+		return MDB_CORRUPTED;
+	if (rc != 0)
+		return rc;
+	tree->area = area.mv_data;
+	tree->area_len = area.mv_size;
+	/* Only ciphertext is in the map, but what nobody needs in a core dump
+	 * does not belong there. */
+	mdb_env_info(tree->env, &info);
+	madvise(info.me_mapaddr, info.me_mapsize, MADV_DONTDUMP);
+	return 0;
+}
+
+/*
+ * LMDB 0.9 forgets close-on-exec.  Every page is allocated before the map is
+ * first written to: a full file system is an error here, not a SIGBUS later.
+ */
+static int
+prepare_file(MDB_env *env, uint64_t bytes)
+{
+	int fd, rc;
+
+	rc = mdb_env_get_fd(env, &fd);
+	if (rc != 0)
+		return rc;
+	fcntl(fd, F_SETFD, FD_CLOEXEC);
+	do
+		rc = posix_fallocate(fd, 0, (off_t)bytes);
+	while (rc == EINTR);
+	return rc;
+}
+
+enum sesscache_status
+sc_tree_open(struct sc_tree **out, const char *path, uint64_t bytes, bool make,
+    size_t area_bytes)
+{
+	struct sc_tree *tree;
+	int rc;
+
+	*out = NULL;
+	tree = calloc(1, sizeof(*tree));
+	if (tree == NULL)
+		return sc_fail(SESSCACHE_ENOMEM, "out of memory");
+	rc = mdb_env_create(&tree->env);
+	if (rc == 0)
+		rc = mdb_env_set_maxdbs(tree->env, QUEUES + 1);
+	if (rc == 0)
+		rc = mdb_env_set_mapsize(tree->env, bytes);
+	if (rc == 0)
+		rc = mdb_env_open(tree->env, path, ENV_FLAGS, 0600);
+	if (rc == 0)
+		rc = prepare_file(tree->env, bytes);
+	if (rc == 0)
+		rc = open_trees(tree, make, area_bytes);
+	if (rc == 0)
+		rc = find_area(tree);
+	if (rc == MDB_NOTFOUND)
+		rc = MDB_CORRUPTED; /* a tree is missing */
+	if (rc != 0)
+		sc_tree_close(tree);
+	else
+		*out = tree;
+	return from_lmdb(rc, "a data file");
+}
+
+void
+sc_tree_close(struct sc_tree *tree)
+{
+	if (tree == NULL)
+		return;
+	if (tree->reader != NULL)
+		mdb_txn_abort(tree->reader);
+	if (tree->env != NULL)
+		mdb_env_close(tree->env);
+	free(tree);
+}
+
+int
+sc_tree_fd(const struct sc_tree *tree)
+{
+	int fd = -1;
+
+	mdb_env_get_fd(tree->env, &fd);
+	return fd;
+}
+
+enum sesscache_status
+sc_tree_remap(struct sc_tree *tree, uint64_t bytes)
+{
+	int rc;
+
+	read_end(tree);
+	tree->area = NULL;
+	rc = mdb_env_set_mapsize(tree->env, bytes);
+	if (rc == 0)
+		rc = find_area(tree);
+	return from_lmdb(rc, "mapping a data file");
+}
+
+void *
+sc_tree_area(const struct sc_tree *tree, size_t *len)
+{
+	*len = tree->area_len;
+	return tree->area;
+}
+
+void
+sc_tree_forget(struct sc_tree *tree)
+{
+	/* The other thread's half-done change makes it unsafe to free. */
+	tree->reader = NULL;
+	tree->reader_live = false;
+}
+
+/* --- reading ------------------------------------------------------------- */
+
+/* Gather the pieces from the one under the cursor on. */
+static int
+gather(MDB_cursor *cursor, uint64_t seq, MDB_val *val, uint8_t *buf,
+    size_t size, size_t *len)
+{
+	MDB_val key;
+	unsigned chunk = 0;
+	int rc = 0;
+
+	*len = 0;
+	for (;;) {
+		if (*len + val->mv_size > size)
+			return ERANGE;
+		memcpy(buf + *len, val->mv_data, val->mv_size);
+		*len += val->mv_size;
+		if (val->mv_size < CHUNK)
+			return 0;
+		rc = mdb_cursor_get(cursor, &key, val, MDB_NEXT);
+		if (rc == 0 && val_u64(&key) != to_key(seq, ++chunk))
+			rc = MDB_CORRUPTED;
+		if (rc != 0)
+			return rc == MDB_NOTFOUND ? MDB_CORRUPTED : rc;
+	}
+}
+
+static enum sesscache_status
+from_read(int rc)
+{
+	if (rc == ERANGE)
+		return SESSCACHE_ETOOBIG;
+	return from_lmdb(rc, "reading a data file");
+}
+
+/* The pieces after the first need a cursor, which LMDB allocates: only
+ * records of more than CHUNK bytes pay for it. */
+static int
+read_long(struct sc_tree *tree, MDB_dbi dbi, uint64_t seq, uint8_t *buf,
+    size_t size, size_t *len)
+{
+	uint64_t first = to_key(seq, 0);
+	MDB_val key = key_val(&first), val;
+	MDB_cursor *cursor = NULL;
+	int rc;
+
+	rc = mdb_cursor_open(tree->reader, dbi, &cursor);
+	if (rc != 0)
+		return rc;
+	rc = mdb_cursor_get(cursor, &key, &val, MDB_SET_KEY);
+	if (rc == 0)
+		rc = gather(cursor, seq, &val, buf, size, len);
+	mdb_cursor_close(cursor);
+	return rc;
+}
+
+enum sesscache_status
+sc_tree_read(struct sc_tree *tree, uint32_t commits, uint64_t seq, uint8_t *buf,
+    size_t size, size_t *len, enum sesscache_queue *queue)
+{
+	uint64_t first = to_key(seq, 0);
+	MDB_val key = key_val(&first), val;
+	MDB_dbi dbi = tree->queues[SESSCACHE_NEWCOMER];
+	int rc;
+
+	rc = read_begin(tree, commits);
+	if (rc != 0)
+		return from_read(rc);
+	*queue = SESSCACHE_NEWCOMER;
+	rc = mdb_get(tree->reader, dbi, &key, &val);
+	if (rc == MDB_NOTFOUND) {
+		*queue = SESSCACHE_REGULAR;
+		dbi = tree->queues[SESSCACHE_REGULAR];
+		rc = mdb_get(tree->reader, dbi, &key, &val);
+	}
+	if (rc != 0)
+		return from_read(rc);
+	if (val.mv_size >= CHUNK)
+		return from_read(read_long(tree, dbi, seq, buf, size, len));
+	if (val.mv_size > size)
+		return SESSCACHE_ETOOBIG;
+	memcpy(buf, val.mv_data, val.mv_size);
+	*len = val.mv_size;
+	return SESSCACHE_OK;
+}
+
+enum sesscache_status
+sc_tree_find_alias(struct sc_tree *tree, uint32_t commits, uint64_t alias,
+    uint64_t *seq)
+{
+	MDB_val key = key_val(&alias), val;
+	int rc;
+
+	rc = read_begin(tree, commits);
+	if (rc == 0)
+		rc = mdb_get(tree->reader, tree->aliases, &key, &val);
+	if (rc == 0)
+		*seq = val_u64(&val);
+	return from_read(rc);
+}
+
+enum sesscache_status
+sc_tree_read_from(struct sc_tree *tree, uint32_t commits,
+    enum sesscache_queue queue, uint64_t *seq, uint8_t *buf, size_t size,
+    size_t *len)
+{
+	uint64_t first = to_key(*seq, 0);
+	MDB_val key = key_val(&first), val;
+	MDB_cursor *cursor = NULL;
+	int rc;
+
+	rc = read_begin(tree, commits);
+	if (rc == 0)
+		rc = mdb_cursor_open(tree->reader, tree->queues[queue],
+		    &cursor);
+	if (rc != 0)
+		return from_read(rc);
+	rc = mdb_cursor_get(cursor, &key, &val, MDB_SET_RANGE);
+	if (rc == 0) {
+		*seq = key_seq(val_u64(&key));
+		rc = gather(cursor, *seq, &val, buf, size, len);
+	}
+	mdb_cursor_close(cursor);
+	return from_read(rc);
+}
+
+/* Move the cursor to the first piece of the last record before a number. */
+static int
+step_before(MDB_cursor *cursor, uint64_t seq, MDB_val *key, MDB_val *val)
+{
+	uint64_t at = to_key(seq, 0), first;
+	int rc;
+
+	*key = key_val(&at);
+	rc = mdb_cursor_get(cursor, key, val, MDB_SET_RANGE);
+	if (rc == MDB_NOTFOUND)
+		rc = mdb_cursor_get(cursor, key, val, MDB_LAST);
+	else if (rc == 0)
+		rc = mdb_cursor_get(cursor, key, val, MDB_PREV);
+	if (rc != 0)
+		return rc;
+	first = to_key(key_seq(val_u64(key)), 0);
+	*key = key_val(&first);
+	return mdb_cursor_get(cursor, key, val, MDB_SET_KEY);
+}
+
+enum sesscache_status
+sc_tree_read_before(struct sc_tree *tree, uint32_t commits,
+    enum sesscache_queue queue, uint64_t *seq, uint8_t *buf, size_t size,
+    size_t *len)
+{
+	MDB_cursor *cursor = NULL;
+	MDB_val key, val;
+	int rc;
+
+	rc = read_begin(tree, commits);
+	if (rc == 0)
+		rc = mdb_cursor_open(tree->reader, tree->queues[queue],
+		    &cursor);
+	if (rc != 0)
+		return from_read(rc);
+	rc = step_before(cursor, *seq, &key, &val);
+	if (rc == 0) {
+		*seq = key_seq(val_u64(&key));
+		rc = gather(cursor, *seq, &val, buf, size, len);
+	}
+	mdb_cursor_close(cursor);
+	return from_read(rc);
+}
+
+static int
+usage_of(struct sc_tree *tree, MDB_txn *txn, struct sc_tree_usage *usage)
+{
+	const MDB_dbi dbis[] = { 0 /* LMDB's list of free pages */, tree->main,
+		tree->aliases, tree->queues[0], tree->queues[1] };
+	MDB_envinfo info;
+	MDB_stat st;
+	size_t i;
+	int rc;
+
+	usage->pages_used = 2; /* the meta pages */
+	for (i = 0; i < sizeof(dbis) / sizeof(dbis[0]); i++) {
+		rc = mdb_stat(txn, dbis[i], &st);
+		if (rc != 0)
+			return rc;
+		usage->pages_used += st.ms_branch_pages + st.ms_leaf_pages +
+		    st.ms_overflow_pages;
+		if (i >= 3)
+			usage->records[i - 3] = st.ms_entries;
+	}
+	rc = mdb_env_info(tree->env, &info);
+	usage->page_bytes = st.ms_psize;
+	usage->pages = rc == 0 ? info.me_mapsize / st.ms_psize : 0;
+	return rc;
+}
+
+enum sesscache_status
+sc_tree_usage(struct sc_tree *tree, uint32_t commits,
+    struct sc_tree_usage *usage)
+{
+	int rc;
+
+	rc = read_begin(tree, commits);
+	if (rc == 0)
+		rc = usage_of(tree, tree->reader, usage);
+	return from_read(rc);
+}
+
+/* --- writing ------------------------------------------------------------- */
+
+static enum sesscache_status
+from_write(int rc)
+{
+	return from_lmdb(rc, "writing a data file");
+}
+
+enum sesscache_status
+sc_tree_begin(struct sc_tree *tree, struct sc_write **out)
+{
+	int rc;
+
+	*out = NULL;
+	rc = mdb_txn_begin(tree->env, NULL, 0, &tree->write.txn);
+	if (rc == 0) {
+		tree->write.tree = tree;
+		*out = &tree->write;
+	}
+	return from_write(rc);
+}
+
+enum sesscache_status
+sc_tree_commit(struct sc_write *write)
+{
+	MDB_txn *txn = write->txn;
+
+	write->txn = NULL; /* commit consumes it even when it fails */
+	return from_write(mdb_txn_commit(txn));
+}
+
+void
+sc_tree_abort(struct sc_write *write)
+{
+	if (write != NULL && write->txn != NULL) {
+		mdb_txn_abort(write->txn);
+		write->txn = NULL;
+	}
+}
+
+enum sesscache_status
+sc_tree_put(struct sc_write *write, enum sesscache_queue queue, uint64_t seq,
+    struct sc_span record)
+{
+	MDB_dbi dbi = write->tree->queues[queue];
+	unsigned chunk = 0, flags = MDB_APPEND;
+	uint64_t number;
+	MDB_val key, val;
+	size_t at = 0;
+	int rc;
+
+	do {
+		number = to_key(seq, chunk);
+		val.mv_size = record.len - at;
+		if (val.mv_size > CHUNK)
+			val.mv_size = CHUNK;
+		/* LMDB copies from it and does not write to it. */
+		val.mv_data = (void *)(uintptr_t)(record.bytes + at);
+		key = key_val(&number);
+		rc = mdb_put(write->txn, dbi, &key, &val, flags);
+		if (rc == MDB_KEYEXIST && flags != 0) {
+			flags = 0; /* not the newest: found its place */
+			continue;
+		}
+		at += val.mv_size;
+		chunk++;
+	} while (rc == MDB_KEYEXIST || (rc == 0 && val.mv_size == CHUNK));
+	return from_write(rc);
+}
+
+enum sesscache_status
+sc_tree_delete(struct sc_write *write, enum sesscache_queue queue, uint64_t seq)
+{
+	MDB_dbi dbi = write->tree->queues[queue];
+	unsigned chunk = 0;
+	uint64_t number;
+	MDB_val key, val;
+	size_t len;
+	int rc;
+
+	do {
+		number = to_key(seq, chunk);
+		key = key_val(&number);
+		rc = mdb_get(write->txn, dbi, &key, &val);
+		len = rc == 0 ? val.mv_size : 0;
+		if (rc == 0)
+			rc = mdb_del(write->txn, dbi, &key, NULL);
+		chunk++;
+	} while (rc == 0 && len >= CHUNK);
+	if (rc == MDB_NOTFOUND && chunk > 1)
+		rc = 0; /* its last pieces were missing: they are gone now */
+	return from_write(rc);
+}
+
+enum sesscache_status
+sc_tree_put_alias(struct sc_write *write, uint64_t alias, uint64_t seq)
+{
+	MDB_val key = key_val(&alias), val = key_val(&seq);
+
+	return from_write(
+	    mdb_put(write->txn, write->tree->aliases, &key, &val, 0));
+}
+
+enum sesscache_status
+sc_tree_delete_alias(struct sc_write *write, uint64_t alias, uint64_t seq)
+{
+	MDB_val key = key_val(&alias), val;
+	int rc;
+
+	rc = mdb_get(write->txn, write->tree->aliases, &key, &val);
+	if (rc == 0 && val_u64(&val) == seq)
+		rc = mdb_del(write->txn, write->tree->aliases, &key, NULL);
+	return rc == MDB_NOTFOUND ? SESSCACHE_OK : from_write(rc);
+}
+
+enum sesscache_status
+sc_tree_first(struct sc_write *write, enum sesscache_queue queue, uint64_t *seq,
+    struct sc_span *head)
+{
+	uint64_t at = to_key(*seq, 0);
+	MDB_val key = key_val(&at), val;
+	MDB_cursor *cursor = NULL;
+	int rc;
+
+	rc = mdb_cursor_open(write->txn, write->tree->queues[queue], &cursor);
+	if (rc != 0)
+		return from_write(rc);
+	rc = mdb_cursor_get(cursor, &key, &val, MDB_SET_RANGE);
+	if (rc == 0) {
+		*seq = key_seq(val_u64(&key));
+		*head = (struct sc_span){ val.mv_data, val.mv_size };
+	}
+	mdb_cursor_close(cursor);
+	return from_write(rc);
+}
+
+enum sesscache_status
+sc_tree_last(struct sc_write *write, enum sesscache_queue queue, uint64_t *seq)
+{
+	MDB_cursor *cursor = NULL;
+	MDB_val key, val;
+	int rc;
+
+	*seq = 0;
+	rc = mdb_cursor_open(write->txn, write->tree->queues[queue], &cursor);
+	if (rc != 0)
+		return from_write(rc);
+	rc = mdb_cursor_get(cursor, &key, &val, MDB_LAST);
+	if (rc == 0)
+		*seq = key_seq(val_u64(&key));
+	mdb_cursor_close(cursor);
+	return rc == MDB_NOTFOUND ? SESSCACHE_OK : from_write(rc);
+}
+
+enum sesscache_status
+sc_tree_move(struct sc_write *write, enum sesscache_queue from,
+    enum sesscache_queue to, uint64_t seq)
+{
+	uint8_t piece[CHUNK];
+	unsigned chunk = 0;
+	uint64_t number;
+	MDB_val key, val;
+	int rc;
+
+	do {
+		number = to_key(seq, chunk++);
+		key = key_val(&number);
+		rc = mdb_get(write->txn, write->tree->queues[from], &key, &val);
+		if (rc == 0 && val.mv_size > sizeof(piece))
+			rc = MDB_CORRUPTED;
+		if (rc != 0)
+			break;
+		/* The put may reuse the page that the piece is on. */
+		memcpy(piece, val.mv_data, val.mv_size);
+		val.mv_data = piece;
+		rc = mdb_del(write->txn, write->tree->queues[from], &key, NULL);
+		if (rc == 0)
+			rc = mdb_put(write->txn, write->tree->queues[to], &key,
+			    &val, 0);
+	} while (rc == 0 && val.mv_size == CHUNK);
+	return from_write(rc);
+}
+
+enum sesscache_status
+sc_tree_peek(struct sc_write *write, enum sesscache_queue queue, uint64_t seq,
+    struct sc_span *head)
+{
+	uint64_t at = to_key(seq, 0);
+	MDB_val key = key_val(&at), val;
+	int rc;
+
+	rc = mdb_get(write->txn, write->tree->queues[queue], &key, &val);
+	if (rc == 0)
+		*head = (struct sc_span){ val.mv_data, val.mv_size };
+	return from_write(rc);
+}
+
+enum sesscache_status
+sc_tree_written(struct sc_write *write, struct sc_tree_usage *usage)
+{
+	return from_write(usage_of(write->tree, write->txn, usage));
+}

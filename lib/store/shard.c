@@ -1,0 +1,814 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One shard at work: its gate, its journals, and their way to the tree.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "store/shard.h"
+
+/*
+ * Pages that making room leaves free.  LMDB may reuse the pages that a
+ * transaction freed only two transactions later, so this is three times what
+ * one takes: the journal's records, the paths to both ends of two trees, some
+ * aliases and the list of free pages.
+ */
+enum { RESERVE_PAGES = 72 };
+
+struct sc_room {
+	struct sc_store *store;
+	unsigned shard;
+	struct sc_write *write;
+	uint64_t reserve_pages;
+	uint64_t highest; /* sequence number in the tree */
+};
+
+/* --- counters and numbers ------------------------------------------------ */
+
+void
+sc_store_count(struct sc_store *store, unsigned shard, enum sc_count count,
+    uint64_t n)
+{
+	atomic_fetch_add_explicit(&store->shard[shard].state->counts[count], n,
+	    memory_order_relaxed);
+}
+
+uint64_t
+sc_store_counted(const struct sc_store *store, unsigned shard,
+    enum sc_count count)
+{
+	return atomic_load_explicit(&store->shard[shard].state->counts[count],
+	    memory_order_relaxed);
+}
+
+uint64_t
+sc_store_next_seq(struct sc_store *store, unsigned shard)
+{
+	return atomic_fetch_add_explicit(&store->shard[shard].state->next_seq,
+	    1, memory_order_relaxed);
+}
+
+uint64_t
+sc_store_next_write(struct sc_store *store, unsigned shard, uint64_t seq)
+{
+	_Atomic uint64_t *last = &store->shard[shard].state->last_write;
+	uint64_t before = atomic_load_explicit(last, memory_order_relaxed);
+	uint64_t number;
+
+	do
+		number = before >= seq ? before + 1 : seq;
+	while (!atomic_compare_exchange_weak_explicit(last, &before, number,
+	    memory_order_relaxed, memory_order_relaxed));
+	return number;
+}
+
+unsigned
+sc_store_pick(struct sc_store *store)
+{
+	static _Thread_local unsigned turn;
+	static _Atomic unsigned threads;
+	struct sc_state *state;
+	unsigned i, shard;
+
+	if (turn == 0) /* threads start apart */
+		turn = atomic_fetch_add(&threads, 7) + 1 + (unsigned)time(NULL);
+	for (i = 0; i < store->shards; i++) {
+		shard = turn++ & (store->shards - 1);
+		state = store->shard[shard].state;
+		if (atomic_load_explicit(&state->broken,
+			memory_order_relaxed) == 0 &&
+		    sc_lock_seems_free(&state->gate) &&
+		    sc_lock_seems_free(&state->work))
+			return shard;
+	}
+	return turn++ & (store->shards - 1);
+}
+
+/* --- locks --------------------------------------------------------------- */
+
+static void
+count_event(struct sc_store *store, unsigned shard,
+    enum sesscache_status status, enum sc_lock_event event)
+{
+	if (status == SESSCACHE_EBUSY)
+		sc_store_count(store, shard, SC_COUNT_BUSY, 1);
+	switch (event) {
+	case SC_LOCK_PLAIN:
+		break;
+	case SC_LOCK_REPAIRED:
+		sc_store_count(store, shard, SC_COUNT_REPAIRED, 1);
+		break;
+	case SC_LOCK_TIMED_OUT:
+		sc_store_count(store, shard, SC_COUNT_STALLED, 1);
+		break;
+	}
+}
+
+enum sesscache_status
+sc_shard_check(struct sc_store *store, unsigned shard,
+    enum sesscache_status status)
+{
+	if (status == SESSCACHE_ECORRUPT)
+		atomic_store(&store->shard[shard].state->broken, 1);
+	return status;
+}
+
+/* What a process that died in the gate may have left half done. */
+static void
+repair(struct sc_shard *sh)
+{
+	int i;
+
+	/* Its commit may have happened without having been counted. */
+	atomic_fetch_add(&sh->state->commits, 1);
+	for (i = 0; i < 2; i++) {
+		if (!sc_journal_is_sound(&sh->area->journals[i]))
+			sc_journal_clear(&sh->area->journals[i]);
+	}
+}
+
+enum sesscache_status
+sc_shard_remap(struct sc_store *store, unsigned shard)
+{
+	struct sc_shard *sh = &store->shard[shard];
+	enum sesscache_status status;
+	uint32_t generation;
+	size_t len;
+
+	generation = atomic_load_explicit(&sh->state->generation,
+	    memory_order_relaxed);
+	if (generation == sh->generation && sh->area != NULL)
+		return SESSCACHE_OK;
+	pthread_mutex_lock(&store->remap);
+	status = sc_tree_remap(sh->tree, atomic_load(&sh->state->file_bytes));
+	sh->area = sc_tree_area(sh->tree, &len);
+	if (status == SESSCACHE_OK)
+		sh->generation = generation;
+	pthread_mutex_unlock(&store->remap);
+	return status;
+}
+
+enum sesscache_status
+sc_store_enter(struct sc_store *store, unsigned shard, unsigned wait_ms)
+{
+	struct sc_shard *sh = &store->shard[shard];
+	enum sesscache_status status;
+	enum sc_lock_event event;
+
+	status = sc_lock_take(&sh->state->gate, wait_ms, &event);
+	if (status != SESSCACHE_OK || event != SC_LOCK_PLAIN)
+		count_event(store, shard, status, event);
+	if (status != SESSCACHE_OK)
+		return status;
+	atomic_store_explicit(&sh->entered, true, memory_order_relaxed);
+	if (atomic_load_explicit(&sh->state->broken, memory_order_relaxed) ||
+	    sh->tree == NULL)
+		status = sc_fail(SESSCACHE_ECORRUPT,
+		    "shard %u of %s is damaged; it is made anew when the "
+		    "cache is next opened",
+		    shard, store->dir.path);
+	else
+		status = sc_shard_remap(store, shard);
+	if (status == SESSCACHE_OK && event == SC_LOCK_REPAIRED)
+		repair(sh);
+	if (status != SESSCACHE_OK)
+		sc_store_leave(store, shard);
+	return status;
+}
+
+void
+sc_store_leave(struct sc_store *store, unsigned shard)
+{
+	struct sc_shard *sh = &store->shard[shard];
+
+	atomic_store_explicit(&sh->entered, false, memory_order_relaxed);
+	sc_lock_release(&sh->state->gate);
+}
+
+/* The lock of this process: fork() finds no transaction open. */
+static int
+lock_local(pthread_mutex_t *mutex, unsigned wait_ms)
+{
+	struct timespec deadline;
+
+	if (pthread_mutex_trylock(mutex) == 0)
+		return 0;
+	clock_gettime(CLOCK_MONOTONIC, &deadline);
+	deadline.tv_sec += wait_ms / 1000;
+	deadline.tv_nsec += (long)(wait_ms % 1000) * 1000000L;
+	if (deadline.tv_nsec >= 1000000000L) {
+		deadline.tv_sec++;
+		deadline.tv_nsec -= 1000000000L;
+	}
+	return pthread_mutex_clocklock(mutex, CLOCK_MONOTONIC, &deadline);
+}
+
+enum sesscache_status
+sc_shard_work(struct sc_store *store, unsigned shard, unsigned wait_ms)
+{
+	struct sc_shard *sh = &store->shard[shard];
+	enum sc_lock_event event = SC_LOCK_PLAIN;
+	enum sesscache_status status;
+
+	if (lock_local(&sh->work, wait_ms) != 0)
+		status = sc_fail(SESSCACHE_EBUSY,
+		    "another thread is writing to shard %u", shard);
+	else
+		status = sc_lock_take(&sh->state->work, wait_ms, &event);
+	if (status != SESSCACHE_OK || event != SC_LOCK_PLAIN)
+		count_event(store, shard, status, event);
+	return status;
+}
+
+void
+sc_shard_rest(struct sc_store *store, unsigned shard)
+{
+	struct sc_shard *sh = &store->shard[shard];
+
+	sc_lock_release(&sh->state->work);
+	pthread_mutex_unlock(&sh->work);
+}
+
+/* --- inside the gate ----------------------------------------------------- */
+
+static struct sc_journal *
+active_journal(struct sc_area *area)
+{
+	return &area->journals[atomic_load_explicit(&area->active,
+				   memory_order_relaxed) &
+	    1];
+}
+
+static struct sc_journal *
+sealed_journal(struct sc_area *area)
+{
+	return &area->journals[~atomic_load_explicit(&area->active,
+				   memory_order_relaxed) &
+	    1];
+}
+
+static uint32_t
+commits(const struct sc_shard *sh)
+{
+	return atomic_load_explicit(&sh->state->commits, memory_order_relaxed);
+}
+
+/* What the journals say of a record, the newer one first. */
+static enum sc_journal_answer
+ask_journals(struct sc_area *area, uint64_t seq, struct sc_span *record,
+    enum sesscache_queue *queue)
+{
+	enum sc_journal_answer answer;
+
+	answer = sc_journal_find(active_journal(area), seq, record, queue);
+	if (answer == SC_JOURNAL_UNKNOWN)
+		answer = sc_journal_find(sealed_journal(area), seq, record,
+		    queue);
+	return answer;
+}
+
+enum sesscache_status
+sc_store_read(struct sc_store *store, unsigned shard, uint64_t seq,
+    uint8_t *buf, size_t size, size_t *len, enum sesscache_queue *queue)
+{
+	struct sc_shard *sh = &store->shard[shard];
+	struct sc_span record;
+
+	switch (ask_journals(sh->area, seq, &record, queue)) {
+	case SC_JOURNAL_FOUND:
+		if (record.len > size)
+			return SESSCACHE_ETOOBIG;
+		memcpy(buf, record.bytes, record.len);
+		*len = record.len;
+		return SESSCACHE_OK;
+	case SC_JOURNAL_REMOVED:
+		return SESSCACHE_MISS;
+	case SC_JOURNAL_UNKNOWN:
+		break;
+	}
+	return sc_shard_check(store, shard,
+	    sc_tree_read(sh->tree, commits(sh), seq, buf, size, len, queue));
+}
+
+enum sesscache_status
+sc_store_find_alias(struct sc_store *store, unsigned shard, uint64_t alias,
+    uint64_t *seq)
+{
+	struct sc_shard *sh = &store->shard[shard];
+
+	if (sc_journal_find_alias(active_journal(sh->area), alias, seq) ||
+	    sc_journal_find_alias(sealed_journal(sh->area), alias, seq))
+		return SESSCACHE_OK;
+	return sc_shard_check(store, shard,
+	    sc_tree_find_alias(sh->tree, commits(sh), alias, seq));
+}
+
+static _Atomic uint8_t *
+mark_of(struct sc_area *area, uint64_t seq, uint8_t *bit)
+{
+	uint64_t at = seq % area->mark_bits;
+
+	*bit = (uint8_t)(1u << (at & 7));
+	return &area->marks[at >> 3];
+}
+
+void
+sc_store_mark(struct sc_store *store, unsigned shard, uint64_t seq)
+{
+	uint8_t bit;
+	_Atomic uint8_t *mark = mark_of(store->shard[shard].area, seq, &bit);
+
+	/* Most are set already: leave their cache lines clean. */
+	if ((atomic_load_explicit(mark, memory_order_relaxed) & bit) == 0)
+		atomic_fetch_or_explicit(mark, bit, memory_order_relaxed);
+}
+
+bool
+sc_store_is_marked(struct sc_store *store, unsigned shard, uint64_t seq)
+{
+	uint8_t bit;
+	_Atomic uint8_t *mark = mark_of(store->shard[shard].area, seq, &bit);
+
+	return (atomic_load_explicit(mark, memory_order_relaxed) & bit) != 0;
+}
+
+static bool
+clear_mark(struct sc_area *area, uint64_t seq)
+{
+	uint8_t bit;
+	_Atomic uint8_t *mark = mark_of(area, seq, &bit);
+
+	if ((atomic_load_explicit(mark, memory_order_relaxed) & bit) == 0)
+		return false;
+	atomic_fetch_and_explicit(mark, (uint8_t)~bit, memory_order_relaxed);
+	return true;
+}
+
+bool
+sc_store_is_short(size_t record_len)
+{
+	return record_len <= SC_JOURNAL_LONGEST;
+}
+
+enum sesscache_status
+sc_store_put(struct sc_store *store, unsigned shard,
+    const struct sc_stored *stored)
+{
+	struct sc_area *area = store->shard[shard].area;
+	struct sc_journal *journal = active_journal(area);
+
+	if (!sc_journal_has_room(journal, stored->record.len) ||
+	    (stored->replaces != 0 && !sc_journal_can_remove(journal)))
+		return SESSCACHE_EBUSY;
+	clear_mark(area, stored->seq);
+	sc_journal_put(journal, stored->queue, stored->seq, stored->alias,
+	    stored->record);
+	if (stored->replaces != 0)
+		sc_journal_remove(journal, stored->replaces);
+	return SESSCACHE_OK;
+}
+
+enum sesscache_status
+sc_store_remove(struct sc_store *store, unsigned shard, uint64_t seq)
+{
+	struct sc_area *area = store->shard[shard].area;
+	struct sc_journal *journal = active_journal(area);
+
+	if (!sc_journal_can_remove(journal))
+		return SESSCACHE_EBUSY;
+	sc_journal_remove(journal, seq);
+	return SESSCACHE_OK;
+}
+
+enum sesscache_status
+sc_store_next(struct sc_store *store, unsigned shard,
+    enum sesscache_queue queue, uint64_t *seq, uint8_t *buf, size_t size,
+    size_t *len)
+{
+	struct sc_shard *sh = &store->shard[shard];
+	enum sesscache_status status;
+	enum sesscache_queue in_journal;
+	struct sc_span newer;
+
+	for (;;) {
+		status = sc_tree_read_from(sh->tree, commits(sh), queue, seq,
+		    buf, size, len);
+		if (status != SESSCACHE_OK)
+			return sc_shard_check(store, shard, status);
+		if (ask_journals(sh->area, *seq, &newer, &in_journal) !=
+		    SC_JOURNAL_REMOVED)
+			return SESSCACHE_OK;
+		++*seq;
+	}
+}
+
+enum sesscache_status
+sc_store_usage(struct sc_store *store, unsigned shard,
+    struct sc_tree_usage *usage)
+{
+	struct sc_shard *sh = &store->shard[shard];
+	const struct sc_journal_entry *entry;
+	const struct sc_journal *journal;
+	enum sesscache_status status;
+	uint32_t i;
+	int j;
+
+	status = sc_tree_usage(sh->tree, commits(sh), usage);
+	for (j = 0; status == SESSCACHE_OK && j < 2; j++) {
+		journal = &sh->area->journals[j];
+		for (i = 0; i < journal->count; i++) {
+			entry = &journal->entries[i];
+			if (atomic_load(&entry->dead) == 0)
+				usage->records[entry->queue & 1]++;
+		}
+	}
+	return sc_shard_check(store, shard, status);
+}
+
+/* --- making room --------------------------------------------------------- */
+
+bool
+sc_room_wanted(struct sc_room *room)
+{
+	struct sc_tree_usage usage;
+
+	if (sc_tree_written(room->write, &usage) != SESSCACHE_OK)
+		return false;
+	return usage.pages - usage.pages_used < room->reserve_pages;
+}
+
+uint64_t
+sc_room_records(struct sc_room *room, enum sesscache_queue queue)
+{
+	struct sc_tree_usage usage;
+
+	if (sc_tree_written(room->write, &usage) != SESSCACHE_OK)
+		return 0;
+	return usage.records[queue];
+}
+
+enum sesscache_status
+sc_room_first(struct sc_room *room, enum sesscache_queue queue, uint64_t *seq,
+    struct sc_span *head)
+{
+	return sc_tree_first(room->write, queue, seq, head);
+}
+
+/* Delete a record and its alias; SESSCACHE_MISS if it is not in the queue. */
+static enum sesscache_status
+erase(struct sc_write *write, enum sesscache_queue queue, uint64_t seq)
+{
+	enum sesscache_status status;
+	uint64_t alias = 0;
+	struct sc_span head;
+	int i;
+
+	status = sc_tree_peek(write, queue, seq, &head);
+	if (status != SESSCACHE_OK)
+		return status;
+	if (head.len > 8 && (head.bytes[0] & SC_RECORD_ALIASED) != 0) {
+		for (i = 1; i <= 8; i++)
+			alias = alias << 8 | head.bytes[i];
+		status = sc_tree_delete_alias(write, alias, seq);
+	}
+	if (status == SESSCACHE_OK)
+		status = sc_tree_delete(write, queue, seq);
+	return status;
+}
+
+/* The same, whichever queue it is in. */
+static enum sesscache_status
+erase_anywhere(struct sc_write *write, uint64_t seq)
+{
+	enum sesscache_status status;
+
+	status = erase(write, SESSCACHE_NEWCOMER, seq);
+	if (status == SESSCACHE_MISS)
+		status = erase(write, SESSCACHE_REGULAR, seq);
+	return status == SESSCACHE_MISS ? SESSCACHE_OK : status;
+}
+
+enum sesscache_status
+sc_room_delete(struct sc_room *room, enum sesscache_queue queue, uint64_t seq,
+    enum sc_count why)
+{
+	enum sesscache_status status = erase(room->write, queue, seq);
+
+	if (status == SESSCACHE_OK)
+		sc_store_count(room->store, room->shard, why, 1);
+	return status;
+}
+
+enum sesscache_status
+sc_room_promote(struct sc_room *room, uint64_t seq)
+{
+	enum sesscache_status status;
+
+	status = sc_tree_move(room->write, SESSCACHE_NEWCOMER,
+	    SESSCACHE_REGULAR, seq);
+	if (status == SESSCACHE_OK)
+		sc_store_count(room->store, room->shard, SC_COUNT_PROMOTED, 1);
+	return status;
+}
+
+bool
+sc_room_take_mark(struct sc_room *room, uint64_t seq)
+{
+	return clear_mark(room->store->shard[room->shard].area, seq);
+}
+
+struct sc_hand *
+sc_room_hand(struct sc_room *room)
+{
+	return &room->store->shard[room->shard].area->hand;
+}
+
+/* --- from the journal to the tree ---------------------------------------- */
+
+static enum sesscache_status
+place(struct sc_room *room, const struct sc_stored *stored)
+{
+	enum sesscache_status status = SESSCACHE_OK;
+
+	if (stored->seq <= room->highest)
+		status = erase_anywhere(room->write, stored->seq);
+	else
+		room->highest = stored->seq;
+	if (status == SESSCACHE_OK && stored->replaces != 0)
+		status = erase_anywhere(room->write, stored->replaces);
+	if (status == SESSCACHE_OK)
+		status = sc_tree_put(room->write, stored->queue, stored->seq,
+		    stored->record);
+	if (status == SESSCACHE_OK && stored->alias != 0)
+		status = sc_tree_put_alias(room->write, stored->alias,
+		    stored->seq);
+	return status;
+}
+
+static enum sesscache_status
+place_journal(struct sc_room *room, const struct sc_journal *journal)
+{
+	enum sesscache_status status = SESSCACHE_OK;
+	const struct sc_journal_entry *entry;
+	uint8_t order[SC_JOURNAL_ENTRIES];
+	struct sc_stored stored;
+	unsigned i, n;
+
+	for (i = 0; status == SESSCACHE_OK && i < journal->removals; i++)
+		status = erase_anywhere(room->write, journal->removed[i]);
+	n = sc_journal_order(journal, order);
+	for (i = 0; status == SESSCACHE_OK && i < n; i++) {
+		entry = &journal->entries[order[i]];
+		if (atomic_load_explicit(&entry->dead, memory_order_relaxed))
+			continue;
+		stored.queue = (enum sesscache_queue)entry->queue;
+		stored.seq = journal->seqs[order[i]];
+		stored.alias = entry->alias;
+		stored.replaces = 0; /* is among the removals */
+		stored.record.bytes = journal->data + entry->offset;
+		stored.record.len = entry->len;
+		status = place(room, &stored);
+	}
+	return status;
+}
+
+static enum sesscache_status
+find_highest(struct sc_room *room)
+{
+	enum sesscache_status status;
+	uint64_t other = 0;
+
+	status = sc_tree_last(room->write, SESSCACHE_NEWCOMER, &room->highest);
+	if (status == SESSCACHE_OK)
+		status = sc_tree_last(room->write, SESSCACHE_REGULAR, &other);
+	if (other > room->highest)
+		room->highest = other;
+	return status;
+}
+
+/* What one transaction is to do. */
+struct batch {
+	struct sc_journal *journal;     /* NULL: none */
+	const struct sc_stored *stored; /* a long record; NULL: none */
+	bool (*absent)(void *arg);      /* NULL: store it in any case */
+	void *arg;
+	uint32_t now;
+	uint64_t reserve_pages;
+};
+
+/* Commit inside the gate: no lookup sees half of it, nor the record twice. */
+static enum sesscache_status
+commit(struct sc_store *store, unsigned shard, struct sc_write *write,
+    const struct batch *batch)
+{
+	struct sc_shard *sh = &store->shard[shard];
+	enum sesscache_status status;
+
+	status = sc_store_enter(store, shard, SC_LOCK_SERVING_MS);
+	if (status == SESSCACHE_OK && batch->absent != NULL &&
+	    !batch->absent(batch->arg)) {
+		sc_store_leave(store, shard);
+		status = SESSCACHE_EXISTS;
+	}
+	if (status != SESSCACHE_OK) {
+		sc_tree_abort(write);
+		return status;
+	}
+	status = sc_tree_commit(write);
+	atomic_fetch_add_explicit(&sh->state->commits, 1, memory_order_relaxed);
+	if (status == SESSCACHE_OK && batch->journal != NULL)
+		sc_journal_clear(batch->journal);
+	if (status == SESSCACHE_OK && batch->stored != NULL) {
+		clear_mark(sh->area, batch->stored->seq);
+		sc_journal_forget(active_journal(sh->area), batch->stored->seq);
+		sc_journal_forget(active_journal(sh->area),
+		    batch->stored->replaces);
+	}
+	sc_store_leave(store, shard);
+	return status;
+}
+
+static enum sesscache_status
+run(struct sc_store *store, unsigned shard, const struct batch *batch)
+{
+	struct sc_room room = { .store = store,
+		.shard = shard,
+		.reserve_pages = batch->reserve_pages };
+	enum sesscache_status status;
+
+	status = sc_tree_begin(store->shard[shard].tree, &room.write);
+	if (status != SESSCACHE_OK)
+		return sc_shard_check(store, shard, status);
+	status = store->make_room(&room, batch->now);
+	if (status == SESSCACHE_OK)
+		status = find_highest(&room);
+	if (status == SESSCACHE_OK && batch->journal != NULL)
+		status = place_journal(&room, batch->journal);
+	if (status == SESSCACHE_OK && batch->stored != NULL)
+		status = place(&room, batch->stored);
+	if (status == SESSCACHE_OK)
+		status = commit(store, shard, room.write, batch);
+	else
+		sc_tree_abort(room.write);
+	return sc_shard_check(store, shard, status);
+}
+
+/*
+ * Run a batch.  If it does not fit in spite of the reserve, make more room in
+ * transactions of their own, so that LMDB may reuse the pages, and run it
+ * again.  What does not fit then is given up: a shard must not stop.
+ */
+static enum sesscache_status
+run_surely(struct sc_store *store, unsigned shard, const struct batch *batch)
+{
+	struct batch room_only = { .now = batch->now,
+		.reserve_pages = batch->reserve_pages };
+	enum sesscache_status status = run(store, shard, batch);
+	int i;
+
+	for (i = 0; status == SESSCACHE_ENOSPC && i < 4; i++) {
+		room_only.reserve_pages += RESERVE_PAGES;
+		status = run(store, shard, &room_only);
+		if (status == SESSCACHE_OK)
+			status = i < 2 ? SESSCACHE_ENOSPC :
+					 run(store, shard, batch);
+	}
+	if (status == SESSCACHE_ENOSPC && batch->journal != NULL) {
+		sc_store_count(store, shard, SC_COUNT_FAILED,
+		    batch->journal->count);
+		if (sc_store_enter(store, shard, SC_LOCK_SERVING_MS) ==
+		    SESSCACHE_OK) {
+			sc_journal_clear(batch->journal);
+			sc_store_leave(store, shard);
+		}
+	}
+	return status;
+}
+
+/*
+ * The journal to write out, or NULL if there is nothing to do.  One that a
+ * process left behind when it died is first.
+ */
+static enum sesscache_status
+seal(struct sc_store *store, unsigned shard, enum sc_flush what,
+    struct sc_journal **sealed)
+{
+	struct sc_area *area;
+	struct sc_journal *journal;
+	enum sesscache_status status;
+	bool full;
+
+	*sealed = NULL;
+	status = sc_store_enter(store, shard, SC_LOCK_SERVING_MS);
+	if (status != SESSCACHE_OK)
+		return status;
+	area = store->shard[shard].area;
+	journal = active_journal(area);
+	full = !sc_journal_has_room(journal, SC_JOURNAL_LONGEST) ||
+	    !sc_journal_can_remove(journal);
+	if (!sc_journal_is_empty(sealed_journal(area))) {
+		*sealed = sealed_journal(area);
+	} else if (full ||
+	    (what == SC_FLUSH_ALL && !sc_journal_is_empty(journal))) {
+		*sealed = journal;
+		atomic_fetch_xor_explicit(&area->active, 1,
+		    memory_order_relaxed);
+	}
+	sc_store_leave(store, shard);
+	return SESSCACHE_OK;
+}
+
+enum sesscache_status
+sc_store_flush(struct sc_store *store, unsigned shard, enum sc_flush what,
+    uint32_t now)
+{
+	struct batch batch = { .now = now, .reserve_pages = RESERVE_PAGES };
+	enum sesscache_status status;
+
+	status = sc_shard_work(store, shard, SC_LOCK_SERVING_MS);
+	if (status != SESSCACHE_OK)
+		return status;
+	status = seal(store, shard, what, &batch.journal);
+	if (status == SESSCACHE_OK && batch.journal != NULL)
+		status = run_surely(store, shard, &batch);
+	sc_shard_rest(store, shard);
+	return status;
+}
+
+enum sesscache_status
+sc_store_put_long(struct sc_store *store, unsigned shard,
+    const struct sc_stored *stored, uint32_t now, bool (*absent)(void *arg),
+    void *arg)
+{
+	struct batch batch = { .stored = stored,
+		.absent = absent,
+		.arg = arg,
+		.now = now };
+	enum sesscache_status status;
+
+	batch.reserve_pages = RESERVE_PAGES + 2 * stored->record.len / 4096;
+	status = sc_shard_work(store, shard, SC_LOCK_SERVING_MS);
+	if (status != SESSCACHE_OK)
+		return status;
+	status = seal(store, shard, SC_FLUSH_FULL, &batch.journal);
+	if (status == SESSCACHE_OK)
+		status = run_surely(store, shard, &batch);
+	sc_shard_rest(store, shard);
+	return status;
+}
+
+/* --- dropping ------------------------------------------------------------ */
+
+enum { DROP_BATCH = 512 };
+
+static enum sesscache_status
+drop_from(struct sc_write *write, enum sesscache_queue queue, uint64_t *removed)
+{
+	enum sesscache_status status = SESSCACHE_OK;
+	struct sc_span head;
+	uint64_t seq = 0;
+	int i;
+
+	for (i = 0; status == SESSCACHE_OK && i < DROP_BATCH; i++) {
+		status = sc_tree_first(write, queue, &seq, &head);
+		if (status == SESSCACHE_OK)
+			status = erase(write, queue, seq);
+		if (status == SESSCACHE_OK)
+			++*removed;
+	}
+	return status == SESSCACHE_MISS ? SESSCACHE_OK : status;
+}
+
+enum sesscache_status
+sc_store_drop(struct sc_store *store, unsigned shard, uint64_t *removed)
+{
+	const struct batch nothing = { .now = 0 };
+	enum sesscache_status status;
+	struct sc_write *write;
+
+	*removed = 0;
+	status = sc_shard_work(store, shard, SC_LOCK_PATIENT_MS);
+	if (status != SESSCACHE_OK)
+		return status;
+	status = sc_store_enter(store, shard, SC_LOCK_PATIENT_MS);
+	if (status == SESSCACHE_OK) { /* the map is the newest now */
+		sc_store_leave(store, shard);
+		status = sc_tree_begin(store->shard[shard].tree, &write);
+	}
+	if (status != SESSCACHE_OK)
+		goto out;
+	status = drop_from(write, SESSCACHE_NEWCOMER, removed);
+	if (status == SESSCACHE_OK)
+		status = drop_from(write, SESSCACHE_REGULAR, removed);
+	if (status == SESSCACHE_OK)
+		status = commit(store, shard, write, &nothing);
+	else
+		sc_tree_abort(write);
+out:
+	sc_shard_rest(store, shard);
+	if (status != SESSCACHE_OK)
+		*removed = 0;
+	return sc_shard_check(store, shard, status);
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the files of store/ share: the layout of the control file, and of the
+ * area in each shard's own file.
+ */
+#ifndef SC_STORE_SHARD_H
+#define SC_STORE_SHARD_H
+
+#include <pthread.h>
+
+#include "platform/dir.h"
+#include "platform/fork.h"
+#include "platform/host.h"
+#include "store/journal.h"
+#include "store/store.h"
+
+#define SC_CONTROL_MAGIC "sesscache-ctl\r\n\032"
+
+enum {
+	SC_FORMAT = 1,
+	SC_BYTE_ORDER = 0x01020304,
+	SC_CONTROL_CACHE_AT = 4096,
+	SC_CONTROL_SHARDS_AT = SC_CONTROL_CACHE_AT + SC_STORE_CACHE_BYTES,
+};
+
+/*
+ * The control file, in the layout of this machine: locks cannot be in any
+ * other.  Until the sum, nothing changes after it was made.
+ */
+struct sc_control {
+	char magic[16];
+	uint32_t format;
+	uint32_t byte_order;
+	char boot_id[SC_BOOT_ID_LEN];
+	uint32_t lmdb_format;
+	uint32_t page_bytes;
+	uint32_t lock_bytes;
+	uint32_t state_bytes;
+	uint32_t shards;
+	uint8_t instance[16];
+	uint64_t sum;
+	_Atomic uint64_t size_bytes; /* of all files; changed by a resize */
+};
+
+/* One shard, in the control file. */
+struct sc_state {
+	_Alignas(64) struct sc_lock gate;
+	_Alignas(64) struct sc_lock work;
+	_Alignas(64) _Atomic uint64_t next_seq;
+	_Atomic uint64_t last_write;
+	_Alignas(64) _Atomic uint32_t commits; /* write transactions */
+	_Atomic uint32_t generation; /* how often the file was made anew */
+	_Atomic uint32_t broken;     /* the file is damaged, or half made */
+	_Atomic uint64_t file_bytes;
+	_Alignas(64) _Atomic uint64_t counts[SC_COUNTS];
+};
+
+/* The area in the shard's own file, guarded by the gate unless it says. */
+struct sc_area {
+	uint8_t instance[16]; /* of the control file it belongs to */
+	uint32_t shard;
+	_Atomic uint32_t active; /* which journal takes what comes */
+	struct sc_hand hand;     /* guarded by the work lock */
+	uint64_t mark_bits;
+	struct sc_journal journals[2];
+	_Atomic uint8_t marks[]; /* one bit a record, by sequence number */
+};
+
+/* One shard, in this process. */
+struct sc_shard {
+	struct sc_tree *tree;
+	struct sc_state *state; /* in the control file */
+	struct sc_area *area;   /* in the tree's file */
+	uint32_t generation;    /* the one that is mapped */
+	pthread_mutex_t work;   /* held with the work lock; fork() waits */
+	_Atomic bool entered;   /* a thread of this process is in the gate */
+};
+
+struct sc_store {
+	struct sc_dir dir;
+	int control_fd;
+	dev_t dev; /* of the control file: who it is */
+	ino_t ino;
+	struct sc_control *control;
+	size_t control_bytes;
+	unsigned shards;
+	unsigned refs; /* guarded by the fork lock, as the list */
+	struct sc_store *next;
+	struct sc_fork_hook hook;
+	pthread_mutex_t remap; /* held while a map changes; fork() waits */
+	sc_make_room *make_room;
+	struct sc_shard shard[SC_STORE_MAX_SHARDS];
+};
+
+/* Bytes of the area of a file of this size. */
+size_t sc_shard_area_bytes(uint64_t file_bytes);
+
+/* The name of a shard's file. */
+void sc_shard_name(char name[32], unsigned shard);
+
+/* Open a shard's file, as the control file describes it. */
+enum sesscache_status sc_shard_open(struct sc_store *store, unsigned shard)
+    SESSCACHE_MUST_CHECK;
+
+/*
+ * Make a shard's file anew with this size; keep: with the newest records that
+ * fit.  The caller holds the directory's lock.  Statuses as sc_store_open().
+ */
+enum sesscache_status sc_shard_remake(struct sc_store *store, unsigned shard,
+    uint64_t file_bytes, bool keep) SESSCACHE_MUST_CHECK;
+
+/* Inside the gate: map the shard's file as it is now. */
+enum sesscache_status sc_shard_remap(struct sc_store *store, unsigned shard)
+    SESSCACHE_MUST_CHECK;
+
+/* Take and release the work lock. */
+enum sesscache_status sc_shard_work(struct sc_store *store, unsigned shard,
+    unsigned wait_ms) SESSCACHE_MUST_CHECK;
+void sc_shard_rest(struct sc_store *store, unsigned shard);
+
+/* Note that a file turned out to be damaged; returns the status. */
+enum sesscache_status sc_shard_check(struct sc_store *store, unsigned shard,
+    enum sesscache_status status) SESSCACHE_MUST_CHECK;
+
+#endif

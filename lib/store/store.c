@@ -1,0 +1,622 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The directory of a cache: its control file, who opens it, and the one store
+ * that a process has for it.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "store/shard.h"
+
+#define CONTROL "control"
+#define CONTROL_NEW "control.new"
+
+enum { SHARDS_PER_CPU = 4 };
+
+static const uint64_t usual_shard_bytes = UINT64_C(4) << 20;
+static const uint64_t least_shard_bytes = UINT64_C(512) << 10;
+
+static struct sc_store *stores; /* of this process; under the fork lock */
+
+/* --- the control file ---------------------------------------------------- */
+
+static size_t
+control_bytes(unsigned shards)
+{
+	size_t page = sc_host_page_size();
+	size_t bytes = SC_CONTROL_SHARDS_AT + shards * sizeof(struct sc_state);
+
+	return (bytes + page - 1) / page * page;
+}
+
+static uint64_t
+shard_bytes(uint64_t size_bytes, unsigned shards)
+{
+	uint64_t page = sc_host_page_size();
+
+	return (size_bytes - control_bytes(shards)) / shards / page * page;
+}
+
+/* FNV-1a: finds damage, not malice. */
+static uint64_t
+sum(const struct sc_control *control)
+{
+	const uint8_t *at = (const uint8_t *)control;
+	const uint8_t *end = at + offsetof(struct sc_control, sum);
+	uint64_t hash = UINT64_C(0xcbf29ce484222325);
+
+	for (; at < end; at++)
+		hash = (hash ^ *at) * UINT64_C(0x100000001b3);
+	return hash;
+}
+
+static struct sc_state *
+state_at(const struct sc_store *store, unsigned shard)
+{
+	char *base = (char *)store->control;
+
+	return (struct sc_state *)(void *)(base + SC_CONTROL_SHARDS_AT) + shard;
+}
+
+static enum sesscache_status
+map_control(struct sc_store *store, size_t bytes)
+{
+	void *map;
+	unsigned i;
+
+	map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
+	    store->control_fd, 0);
+	if (map == MAP_FAILED)
+		return sc_fail(errno == ENOMEM ? SESSCACHE_ENOMEM :
+						 SESSCACHE_ESYS,
+		    "cannot map %s/" CONTROL ": %s", store->dir.path,
+		    strerror(errno));
+	store->control = map;
+	store->control_bytes = bytes;
+	for (i = 0; i < store->shards; i++)
+		store->shard[i].state = state_at(store, i);
+	/* It holds keys: in no core dump, and not in swap if that may be. */
+	madvise(map, bytes, MADV_DONTDUMP);
+	(void)mlock((char *)map + SC_CONTROL_CACHE_AT, SC_STORE_CACHE_BYTES);
+	return SESSCACHE_OK;
+}
+
+static void
+unmap_control(struct sc_store *store)
+{
+	unsigned i;
+
+	for (i = 0; i < store->shards; i++) {
+		sc_tree_close(store->shard[i].tree);
+		store->shard[i].tree = NULL;
+		store->shard[i].area = NULL;
+	}
+	if (store->control != NULL)
+		munmap(store->control, store->control_bytes);
+	store->control = NULL;
+	if (store->control_fd >= 0)
+		close(store->control_fd);
+	store->control_fd = -1;
+}
+
+static enum sesscache_status
+another_format(const struct sc_store *store, const char *what,
+    unsigned long theirs, unsigned long ours)
+{
+	return sc_fail(SESSCACHE_EFORMAT,
+	    "%s/" CONTROL " has %s %lu, this program %lu", store->dir.path,
+	    what, theirs, ours);
+}
+
+/* Of a control file that is whole: whether this program can use it. */
+static enum sesscache_status
+check_format(const struct sc_store *store, const struct sc_control *control)
+{
+	if (control->byte_order != SC_BYTE_ORDER)
+		return another_format(store, "byte order", control->byte_order,
+		    SC_BYTE_ORDER);
+	if (control->format != SC_FORMAT)
+		return another_format(store, "format", control->format,
+		    SC_FORMAT);
+	if (control->lmdb_format != sc_tree_format())
+		return another_format(store, "LMDB version",
+		    control->lmdb_format, sc_tree_format());
+	if (control->page_bytes != sc_host_page_size())
+		return another_format(store, "pages of bytes",
+		    control->page_bytes, sc_host_page_size());
+	if (control->lock_bytes != sizeof(struct sc_lock))
+		return another_format(store, "locks of bytes",
+		    control->lock_bytes, sizeof(struct sc_lock));
+	if (control->state_bytes != sizeof(struct sc_state))
+		return another_format(store, "shard states of bytes",
+		    control->state_bytes, sizeof(struct sc_state));
+	return SESSCACHE_OK;
+}
+
+/*
+ * Look at the head of a control file.  SESSCACHE_ECORRUPT and a sentence: it
+ * is of no use to anybody, and may be made anew.
+ */
+static enum sesscache_status
+check_control(struct sc_store *store, const struct stat *st)
+{
+	char boot_id[SC_BOOT_ID_LEN];
+	enum sesscache_status status;
+	struct sc_control head;
+
+	status = sc_host_boot_id(boot_id);
+	if (status != SESSCACHE_OK)
+		return status;
+	if (pread(store->control_fd, &head, sizeof(head), 0) !=
+		(ssize_t)sizeof(head) ||
+	    memcmp(head.magic, SC_CONTROL_MAGIC, sizeof(head.magic)) != 0)
+		return sc_fail(SESSCACHE_ECORRUPT,
+		    "%s/" CONTROL " is no control file of a cache",
+		    store->dir.path);
+	if (memcmp(head.boot_id, boot_id, sizeof(boot_id)) != 0)
+		return sc_fail(SESSCACHE_ECORRUPT,
+		    "%s is of another boot of the system", store->dir.path);
+	status = check_format(store, &head);
+	if (status != SESSCACHE_OK)
+		return status;
+	if (head.sum != sum(&head) || head.shards == 0 ||
+	    head.shards > SC_STORE_MAX_SHARDS ||
+	    (head.shards & (head.shards - 1)) != 0 ||
+	    (uint64_t)st->st_size != control_bytes(head.shards))
+		return sc_fail(SESSCACHE_ECORRUPT, "%s/" CONTROL " is damaged",
+		    store->dir.path);
+	store->shards = head.shards;
+	return SESSCACHE_OK;
+}
+
+/* --- opening ------------------------------------------------------------- */
+
+static enum sesscache_status
+init_locks(struct sc_store *store)
+{
+	enum sesscache_status status = SESSCACHE_OK;
+	unsigned i;
+
+	for (i = 0; status == SESSCACHE_OK && i < store->shards; i++) {
+		status = sc_lock_init(&store->shard[i].state->gate);
+		if (status == SESSCACHE_OK)
+			status = sc_lock_init(&store->shard[i].state->work);
+	}
+	return status;
+}
+
+/*
+ * Every process that has the cache holds a shared flock on the control file.
+ * Whoever finds that it is alone makes the locks anew: whatever was left in
+ * them, nobody is waiting.
+ */
+static enum sesscache_status
+join(struct sc_store *store)
+{
+	enum sesscache_status status = SESSCACHE_OK;
+
+	if (flock(store->control_fd, LOCK_EX | LOCK_NB) == 0)
+		status = init_locks(store);
+	if (flock(store->control_fd, LOCK_SH | LOCK_NB) != 0 &&
+	    status == SESSCACHE_OK)
+		status = sc_fail(SESSCACHE_ESYS,
+		    "cannot lock %s/" CONTROL ": %s", store->dir.path,
+		    strerror(errno));
+	return status;
+}
+
+static enum sesscache_status
+open_shards(struct sc_store *store, bool may_repair,
+    struct sc_store_opened *opened)
+{
+	enum sesscache_status status = SESSCACHE_OK;
+	uint64_t bytes;
+	unsigned i;
+
+	for (i = 0; status == SESSCACHE_OK && i < store->shards; i++) {
+		status = sc_shard_open(store, i);
+		if (status != SESSCACHE_ECORRUPT || !may_repair)
+			continue;
+		snprintf(opened->repaired, sizeof(opened->repaired), "%s",
+		    sesscache_detail());
+		bytes = shard_bytes(atomic_load(&store->control->size_bytes),
+		    store->shards);
+		status = sc_shard_remake(store, i, bytes, false);
+	}
+	return status;
+}
+
+static enum sesscache_status
+open_existing(struct sc_store *store, const struct sc_store_config *config,
+    struct sc_store_opened *opened)
+{
+	enum sesscache_status status;
+	struct stat st;
+
+	status = sc_dir_open_file(&store->dir, CONTROL, &store->control_fd,
+	    &st);
+	if (status != SESSCACHE_OK)
+		return status;
+	store->dev = st.st_dev;
+	store->ino = st.st_ino;
+	status = check_control(store, &st);
+	if (status == SESSCACHE_OK)
+		status = map_control(store, control_bytes(store->shards));
+	if (status == SESSCACHE_OK)
+		status = join(store);
+	if (status == SESSCACHE_OK)
+		status = open_shards(store, config->create, opened);
+	return status;
+}
+
+/* --- making -------------------------------------------------------------- */
+
+static unsigned
+shard_count(const struct sc_store_config *config)
+{
+	uint64_t fit = config->size_bytes / usual_shard_bytes;
+	unsigned wanted = sc_host_cpus() * SHARDS_PER_CPU;
+	unsigned n = 1;
+
+	if (config->shards != 0)
+		return config->shards;
+	while (n < wanted && n < SC_STORE_MAX_SHARDS && 2 * n <= fit)
+		n *= 2;
+	return n;
+}
+
+static enum sesscache_status
+check_size(const struct sc_store *store, uint64_t size_bytes, unsigned shards)
+{
+	if (size_bytes >= SC_STORE_MIN_BYTES &&
+	    size_bytes - control_bytes(shards) >=
+		shards * (shards == 1 ? UINT64_C(0) : least_shard_bytes))
+		return SESSCACHE_OK;
+	return sc_fail(SESSCACHE_EINVAL,
+	    "size %llu is too small for the %u shards of %s: %llu at least",
+	    (unsigned long long)size_bytes, shards, store->dir.path,
+	    (unsigned long long)(shards * least_shard_bytes +
+		control_bytes(shards)));
+}
+
+static enum sesscache_status
+fill_control(struct sc_store *store, const struct sc_store_config *config)
+{
+	struct sc_control *control = store->control;
+	enum sesscache_status status;
+	unsigned i;
+
+	memcpy(control->magic, SC_CONTROL_MAGIC, sizeof(control->magic));
+	control->format = SC_FORMAT;
+	control->byte_order = SC_BYTE_ORDER;
+	control->lmdb_format = sc_tree_format();
+	control->page_bytes = (uint32_t)sc_host_page_size();
+	control->lock_bytes = sizeof(struct sc_lock);
+	control->state_bytes = sizeof(struct sc_state);
+	control->shards = store->shards;
+	atomic_store(&control->size_bytes, config->size_bytes);
+	for (i = 0; i < store->shards; i++)
+		atomic_store(&store->shard[i].state->next_seq, 1);
+	status = sc_host_boot_id(control->boot_id);
+	if (status == SESSCACHE_OK)
+		status = sc_host_random(control->instance,
+		    sizeof(control->instance));
+	if (status == SESSCACHE_OK)
+		status = config->init(sc_store_cache_part(store));
+	control->sum = sum(control);
+	return status;
+}
+
+static void
+remove_files(struct sc_store *store)
+{
+	char name[32];
+	unsigned i;
+
+	for (i = 0; i < SC_STORE_MAX_SHARDS; i++) {
+		sc_shard_name(name, i);
+		sc_dir_remove_file(&store->dir, name);
+	}
+	sc_dir_remove_file(&store->dir, CONTROL_NEW);
+}
+
+static enum sesscache_status
+make_files(struct sc_store *store, const struct sc_store_config *config)
+{
+	enum sesscache_status status;
+	uint64_t bytes;
+	unsigned i;
+
+	bytes = shard_bytes(config->size_bytes, store->shards);
+	status = sc_dir_make_file(&store->dir, CONTROL_NEW,
+	    control_bytes(store->shards), &store->control_fd);
+	if (status == SESSCACHE_OK)
+		status = map_control(store, control_bytes(store->shards));
+	if (status == SESSCACHE_OK)
+		status = init_locks(store);
+	if (status == SESSCACHE_OK)
+		status = fill_control(store, config);
+	for (i = 0; status == SESSCACHE_OK && i < store->shards; i++)
+		status = sc_shard_remake(store, i, bytes, false);
+	if (status == SESSCACHE_OK)
+		status = join(store);
+	if (status == SESSCACHE_OK) /* complete: now it is there */
+		status = sc_dir_rename(&store->dir, CONTROL_NEW, CONTROL);
+	return status;
+}
+
+/* Make a cache in the place of whatever is there. */
+static enum sesscache_status
+make(struct sc_store *store, const struct sc_store_config *config)
+{
+	enum sesscache_status status;
+	struct stat st;
+
+	unmap_control(store);
+	store->shards = shard_count(config);
+	status = check_size(store, config->size_bytes, store->shards);
+	if (status != SESSCACHE_OK)
+		return status;
+	/* Not emptied but removed: processes may still have them mapped. */
+	remove_files(store);
+	sc_dir_remove_file(&store->dir, CONTROL);
+	status = make_files(store, config);
+	if (status == SESSCACHE_OK && fstat(store->control_fd, &st) != 0)
+		status = sc_fail(SESSCACHE_ESYS, "%s: %s", store->dir.path,
+		    strerror(errno));
+	if (status != SESSCACHE_OK) {
+		remove_files(store);
+		return status;
+	}
+	store->dev = st.st_dev;
+	store->ino = st.st_ino;
+	return SESSCACHE_OK;
+}
+
+/* --- resizing ------------------------------------------------------------ */
+
+static enum sesscache_status
+resize(struct sc_store *store, uint64_t size_bytes)
+{
+	enum sesscache_status status;
+	uint64_t bytes;
+	unsigned i;
+
+	status = check_size(store, size_bytes, store->shards);
+	if (status != SESSCACHE_OK)
+		return status;
+	bytes = shard_bytes(size_bytes, store->shards);
+	for (i = 0; status == SESSCACHE_OK && i < store->shards; i++)
+		status = sc_shard_remake(store, i, bytes, true);
+	if (status == SESSCACHE_OK)
+		atomic_store(&store->control->size_bytes, size_bytes);
+	return status;
+}
+
+/* --- fork ---------------------------------------------------------------- */
+
+static void
+before_fork(void *arg)
+{
+	struct sc_store *store = arg;
+	unsigned i;
+
+	for (i = 0; i < store->shards; i++)
+		pthread_mutex_lock(&store->shard[i].work);
+	pthread_mutex_lock(&store->remap);
+}
+
+static void
+after_fork(void *arg)
+{
+	struct sc_store *store = arg;
+	unsigned i;
+
+	pthread_mutex_unlock(&store->remap);
+	for (i = 0; i < store->shards; i++)
+		pthread_mutex_unlock(&store->shard[i].work);
+}
+
+static void
+in_child(void *arg)
+{
+	struct sc_store *store = arg;
+	unsigned i;
+
+	for (i = 0; i < store->shards; i++) {
+		if (atomic_load(&store->shard[i].entered)) {
+			sc_tree_forget(store->shard[i].tree);
+			atomic_store(&store->shard[i].entered, false);
+		}
+	}
+	after_fork(store);
+}
+
+/* --- one store a directory ----------------------------------------------- */
+
+static struct sc_store *
+find_open(const struct sc_dir *dir)
+{
+	struct sc_store *store;
+	struct stat st;
+
+	if (fstatat(dir->fd, CONTROL, &st, AT_SYMLINK_NOFOLLOW) != 0)
+		return NULL;
+	for (store = stores; store != NULL; store = store->next) {
+		if (store->dev == st.st_dev && store->ino == st.st_ino)
+			break;
+	}
+	return store;
+}
+
+static struct sc_store *
+new_store(const struct sc_dir *dir, const struct sc_store_config *config)
+{
+	struct sc_store *store;
+	unsigned i;
+
+	store = calloc(1, sizeof(*store));
+	if (store == NULL)
+		return NULL;
+	store->dir = *dir;
+	store->control_fd = -1;
+	store->make_room = config->make_room;
+	store->hook.prepare = before_fork;
+	store->hook.parent = after_fork;
+	store->hook.child = in_child;
+	store->hook.arg = store;
+	pthread_mutex_init(&store->remap, NULL);
+	for (i = 0; i < SC_STORE_MAX_SHARDS; i++)
+		pthread_mutex_init(&store->shard[i].work, NULL);
+	return store;
+}
+
+static void
+free_store(struct sc_store *store)
+{
+	unsigned i;
+
+	unmap_control(store);
+	sc_dir_close(&store->dir);
+	pthread_mutex_destroy(&store->remap);
+	for (i = 0; i < SC_STORE_MAX_SHARDS; i++)
+		pthread_mutex_destroy(&store->shard[i].work);
+	free(store);
+}
+
+/* With the directory locked: open, make or repair, as is called for. */
+static enum sesscache_status
+open_store(struct sc_store *store, const struct sc_store_config *config,
+    struct sc_store_opened *opened)
+{
+	enum sesscache_status status;
+
+	status = open_existing(store, config, opened);
+	if (!config->create)
+		return status;
+	if (status == SESSCACHE_ECORRUPT)
+		snprintf(opened->repaired, sizeof(opened->repaired), "%s",
+		    sesscache_detail());
+	if (status == SESSCACHE_MISS || status == SESSCACHE_ECORRUPT) {
+		status = make(store, config);
+		opened->created = status == SESSCACHE_OK;
+	}
+	return status;
+}
+
+/* Under the fork lock, with the directory open and locked. */
+static enum sesscache_status
+find_or_open(struct sc_store **out, const struct sc_dir *dir,
+    const struct sc_store_config *config, struct sc_store_opened *opened)
+{
+	struct sc_store *store = find_open(dir), *fresh = NULL;
+	enum sesscache_status status = SESSCACHE_OK;
+
+	if (store == NULL) {
+		store = fresh = new_store(dir, config);
+		if (store == NULL)
+			return sc_fail(SESSCACHE_ENOMEM, "out of memory");
+		status = open_store(store, config, opened);
+	}
+	if (status == SESSCACHE_OK && config->create && config->resize &&
+	    !opened->created && sc_store_size(store) != config->size_bytes) {
+		status = resize(store, config->size_bytes);
+		opened->resized = status == SESSCACHE_OK;
+	}
+	if (status != SESSCACHE_OK) {
+		if (fresh != NULL) {
+			fresh->dir.fd = -1; /* the caller's */
+			free_store(fresh);
+		}
+		return status;
+	}
+	if (fresh != NULL) {
+		store->next = stores;
+		stores = store;
+		sc_fork_add(&store->hook);
+	}
+	store->refs++;
+	*out = store;
+	return SESSCACHE_OK;
+}
+
+enum sesscache_status
+sc_store_open(struct sc_store **out, const struct sc_store_config *config,
+    struct sc_store_opened *opened)
+{
+	const struct sc_owner owner = { config->owner_given, config->owner_uid,
+		config->owner_gid };
+	enum sesscache_status status;
+	struct sc_dir dir;
+	int lock_fd = -1;
+
+	*out = NULL;
+	memset(opened, 0, sizeof(*opened));
+	status = sc_fork_lock();
+	if (status != SESSCACHE_OK)
+		return status;
+	status = sc_dir_open(&dir, config->dir, config->create, &owner);
+	if (status == SESSCACHE_OK) {
+		status = sc_dir_lock(&dir, &lock_fd);
+		if (status == SESSCACHE_OK)
+			status = find_or_open(out, &dir, config, opened);
+		sc_dir_unlock(lock_fd);
+		if (*out == NULL || (*out)->dir.fd != dir.fd)
+			sc_dir_close(&dir); /* no new store took it over */
+	}
+	sc_fork_unlock();
+	return status;
+}
+
+static void
+unlist(struct sc_store *store)
+{
+	struct sc_store **at = &stores;
+
+	while (*at != NULL && *at != store)
+		at = &(*at)->next;
+	if (*at != NULL)
+		*at = store->next;
+	sc_fork_remove(&store->hook);
+}
+
+void
+sc_store_close(struct sc_store *store)
+{
+	if (store == NULL || sc_fork_lock() != SESSCACHE_OK)
+		return;
+	if (--store->refs == 0) {
+		unlist(store);
+		free_store(store);
+	}
+	sc_fork_unlock();
+}
+
+unsigned
+sc_store_shards(const struct sc_store *store)
+{
+	return store->shards;
+}
+
+uint64_t
+sc_store_size(const struct sc_store *store)
+{
+	return atomic_load(&store->control->size_bytes);
+}
+
+void *
+sc_store_cache_part(const struct sc_store *store)
+{
+	return (char *)store->control + SC_CONTROL_CACHE_AT;
+}
+
+const uint8_t *
+sc_store_instance(const struct sc_store *store)
+{
+	return store->control->instance;
+}
