@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * See address.h.
+ */
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cache/address.h"
+
+enum { BLOCK = 16, ZEROS = 6 };
+
+enum { ENCRYPT, DECRYPT, PROVE, HASH, CIPHERS };
+
+/* The ciphers of a thread, for the owner it last worked for. */
+struct ciphers {
+	uint64_t owner;
+	EVP_CIPHER_CTX *ctx[CIPHERS];
+};
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_key_t thread_end;
+static _Thread_local struct ciphers local;
+
+static void
+free_ciphers(void *arg)
+{
+	struct ciphers *ciphers = arg;
+	int i;
+
+	for (i = 0; i < CIPHERS; i++) {
+		EVP_CIPHER_CTX_free(ciphers->ctx[i]);
+		ciphers->ctx[i] = NULL;
+	}
+	ciphers->owner = 0;
+}
+
+static void
+make_key(void)
+{
+	(void)pthread_key_create(&thread_end, free_ciphers);
+}
+
+static bool
+init_cipher(EVP_CIPHER_CTX **ctx, const uint8_t key[BLOCK], int encrypt)
+{
+	if (*ctx == NULL)
+		*ctx = EVP_CIPHER_CTX_new();
+	return *ctx != NULL &&
+	    EVP_CipherInit_ex(*ctx, EVP_aes_128_ecb(), NULL, key, NULL,
+		encrypt) == 1 &&
+	    EVP_CIPHER_CTX_set_padding(*ctx, 0) == 1;
+}
+
+static enum sesscache_status
+crypto_failed(void)
+{
+	return sc_fail(SESSCACHE_ESYS, "libcrypto cannot do AES-128");
+}
+
+static enum sesscache_status
+use(const struct sc_address *address)
+{
+	const struct sc_address_keys *keys = address->keys;
+
+	if (local.owner == address->owner)
+		return SESSCACHE_OK;
+	local.owner = 0;
+	pthread_once(&once, make_key);
+	pthread_setspecific(thread_end, &local);
+	if (!init_cipher(&local.ctx[ENCRYPT], keys->place, 1) ||
+	    !init_cipher(&local.ctx[DECRYPT], keys->place, 0) ||
+	    !init_cipher(&local.ctx[PROVE], keys->proof, 1) ||
+	    !init_cipher(&local.ctx[HASH], keys->alias, 1))
+		return crypto_failed();
+	local.owner = address->owner;
+	return SESSCACHE_OK;
+}
+
+static enum sesscache_status
+crypt_block(int which, const uint8_t in[BLOCK], uint8_t out[BLOCK])
+{
+	int len = 0;
+
+	if (EVP_CipherUpdate(local.ctx[which], out, &len, in, BLOCK) != 1 ||
+	    len != BLOCK)
+		return crypto_failed();
+	return SESSCACHE_OK;
+}
+
+enum sesscache_status
+sc_address_encode(const struct sc_address *address, struct sc_place place,
+    uint8_t id[SESSCACHE_ID_LEN])
+{
+	enum sesscache_status status;
+	uint8_t block[BLOCK] = { 0 };
+	int i;
+
+	block[ZEROS] = (uint8_t)(place.shard >> 8);
+	block[ZEROS + 1] = (uint8_t)place.shard;
+	for (i = 0; i < 8; i++)
+		block[BLOCK - 1 - i] = (uint8_t)(place.seq >> (8 * i));
+	status = use(address);
+	if (status == SESSCACHE_OK)
+		status = crypt_block(ENCRYPT, block, id);
+	if (status == SESSCACHE_OK)
+		status = crypt_block(PROVE, id, id + BLOCK);
+	return status;
+}
+
+enum sesscache_status
+sc_address_decode(const struct sc_address *address, const uint8_t *id,
+    size_t id_len, struct sc_place *place)
+{
+	static const uint8_t zeros[ZEROS];
+	uint8_t block[BLOCK], proof[BLOCK];
+	enum sesscache_status status;
+	int i;
+
+	if (id_len != SESSCACHE_ID_LEN)
+		return SESSCACHE_MISS;
+	status = use(address);
+	if (status == SESSCACHE_OK)
+		status = crypt_block(PROVE, id, proof);
+	if (status == SESSCACHE_OK &&
+	    CRYPTO_memcmp(proof, id + BLOCK, BLOCK) != 0)
+		status = SESSCACHE_MISS;
+	if (status == SESSCACHE_OK)
+		status = crypt_block(DECRYPT, id, block);
+	if (status != SESSCACHE_OK)
+		return status;
+	if (memcmp(block, zeros, ZEROS) != 0)
+		return SESSCACHE_MISS;
+	place->shard = (unsigned)block[ZEROS] << 8 | block[ZEROS + 1];
+	place->seq = 0;
+	for (i = ZEROS + 2; i < BLOCK; i++)
+		place->seq = place->seq << 8 | block[i];
+	return SESSCACHE_OK;
+}
+
+/* CBC-MAC; with the length in the first block no ID is another's prefix. */
+enum sesscache_status
+sc_address_alias(const struct sc_address *address, const uint8_t *id,
+    size_t id_len, uint64_t *alias, unsigned *shard)
+{
+	uint8_t block[BLOCK] = { (uint8_t)id_len };
+	enum sesscache_status status;
+	size_t at, i;
+
+	status = use(address);
+	if (status == SESSCACHE_OK)
+		status = crypt_block(HASH, block, block);
+	for (at = 0; status == SESSCACHE_OK && at < id_len; at += BLOCK) {
+		for (i = 0; i < BLOCK && at + i < id_len; i++)
+			block[i] ^= id[at + i];
+		status = crypt_block(HASH, block, block);
+	}
+	*alias = 0;
+	for (i = 0; i < 8; i++)
+		*alias = *alias << 8 | block[i];
+	if (*alias == 0)
+		*alias = 1;
+	*shard = block[8];
+	return status;
+}

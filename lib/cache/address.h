@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Session IDs that say where their record is, and hashes of those that do not.
+ * Knows keys and numbers, not records.
+ *
+ * An ID is two blocks of AES-128: the place, encrypted under one key, and the
+ * first block, encrypted under another.  The second block is what cannot be
+ * guessed: an ID that was not made under these keys is recognised without a
+ * look at any record, in the same time whether or not it is near to a real
+ * one.  Nothing of an ID needs to be stored.
+ */
+#ifndef SC_CACHE_ADDRESS_H
+#define SC_CACHE_ADDRESS_H
+
+#include "status.h"
+
+struct sc_address_keys {
+	uint8_t place[16];
+	uint8_t proof[16];
+	uint8_t alias[16];
+};
+
+struct sc_address {
+	const struct sc_address_keys *keys; /* borrowed */
+	uint64_t owner; /* another for other keys: threads keep contexts */
+};
+
+struct sc_place {
+	unsigned shard;
+	uint64_t seq;
+};
+
+/* Returns SESSCACHE_OK, or SESSCACHE_ESYS if libcrypto fails. */
+enum sesscache_status sc_address_encode(const struct sc_address *address,
+    struct sc_place place, uint8_t id[SESSCACHE_ID_LEN]) SESSCACHE_MUST_CHECK;
+
+/* SESSCACHE_OK; SESSCACHE_MISS: not an ID of ours; SESSCACHE_ESYS. */
+enum sesscache_status sc_address_decode(const struct sc_address *address,
+    const uint8_t *id, size_t id_len, struct sc_place *place)
+    SESSCACHE_MUST_CHECK;
+
+/* A keyed hash of any ID, never 0, and a number to choose the shard by. */
+enum sesscache_status sc_address_alias(const struct sc_address *address,
+    const uint8_t *id, size_t id_len, uint64_t *alias, unsigned *shard)
+    SESSCACHE_MUST_CHECK;
+
+#endif

@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * See seal.h.
+ */
+#include <limits.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/rand.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "cache/seal.h"
+
+_Static_assert(sizeof(struct sc_keys) <= SC_STORE_CACHE_BYTES,
+    "the keys fit the control file");
+
+enum {
+	NONCE = 12,
+	OF_LEN = 2 + 8, /* bytes of shard and sequence number */
+	OPENERS = 2,    /* the last epoch and this one */
+};
+
+struct cipher {
+	uint32_t epoch; /* 0: none */
+	EVP_CIPHER_CTX *ctx;
+};
+
+/* The ciphers of a thread, for the owner it last worked for. */
+struct ciphers {
+	uint64_t owner;
+	struct cipher sealer;
+	struct cipher openers[OPENERS];
+	unsigned oldest; /* of the openers */
+};
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_key_t thread_end;
+static _Thread_local struct ciphers local;
+
+/* --- keys ---------------------------------------------------------------- */
+
+static struct sc_epoch *
+slot(const struct sc_seal *seal, uint32_t number)
+{
+	return &seal->keys->epochs[number % SC_EPOCHS];
+}
+
+static void
+destroy(struct sc_epoch *epoch)
+{
+	atomic_store(&epoch->number, 0); /* first: nobody takes half a key */
+	OPENSSL_cleanse(epoch->key, sizeof(epoch->key));
+}
+
+static enum sesscache_status
+start_epoch(struct sc_epoch *epoch, uint32_t number, uint32_t now)
+{
+	destroy(epoch);
+	if (RAND_priv_bytes(epoch->key, sizeof(epoch->key)) != 1) {
+		OPENSSL_cleanse(epoch->key, sizeof(epoch->key));
+		return sc_fail(SESSCACHE_ESYS, "libcrypto has no random bytes");
+	}
+	epoch->started_at = now;
+	atomic_store(&epoch->last_expiry, now);
+	atomic_store(&epoch->number, number);
+	return SESSCACHE_OK;
+}
+
+enum sesscache_status
+sc_seal_init(struct sc_keys *keys)
+{
+	enum sesscache_status status;
+
+	status = sc_lock_init(&keys->lock);
+	if (status == SESSCACHE_OK &&
+	    RAND_priv_bytes((unsigned char *)&keys->address,
+		sizeof(keys->address)) != 1)
+		status = sc_fail(SESSCACHE_ESYS,
+		    "libcrypto has no random bytes");
+	if (status == SESSCACHE_OK)
+		status = start_epoch(&keys->epochs[1], 1, 0);
+	atomic_store(&keys->current, 1);
+	return status;
+}
+
+static enum sesscache_status
+lock(const struct sc_seal *seal, unsigned wait_ms)
+{
+	enum sc_lock_event event;
+
+	/* Whoever died in it left at worst a number 0: a key that is gone. */
+	return sc_lock_take(&seal->keys->lock, wait_ms, &event);
+}
+
+/* The next number whose low bits are not 0 as a whole: 0 means no key. */
+static uint32_t
+number_after(uint32_t number)
+{
+	return number == UINT32_MAX ? SC_EPOCHS : number + 1;
+}
+
+static void
+tend_locked(const struct sc_seal *seal, uint32_t now)
+{
+	uint32_t current = atomic_load(&seal->keys->current);
+	uint32_t next = number_after(current);
+	struct sc_epoch *epoch;
+	unsigned i;
+
+	for (i = 0; i < SC_EPOCHS; i++) {
+		epoch = &seal->keys->epochs[i];
+		if (atomic_load(&epoch->number) != 0 &&
+		    atomic_load(&epoch->number) != current &&
+		    atomic_load(&epoch->last_expiry) <= now)
+			destroy(epoch);
+	}
+	epoch = slot(seal, current);
+	if (atomic_load(&epoch->number) == current &&
+	    now - epoch->started_at < seal->epoch_seconds)
+		return;
+	/* Lifetimes much longer than an epoch hold all slots: go on then. */
+	if (atomic_load(&slot(seal, next)->number) == 0 &&
+	    start_epoch(slot(seal, next), next, now) == SESSCACHE_OK)
+		atomic_store(&seal->keys->current, next);
+}
+
+void
+sc_seal_tend(const struct sc_seal *seal, uint32_t now)
+{
+	uint32_t due = atomic_load_explicit(&seal->keys->next_tend,
+	    memory_order_relaxed);
+	uint32_t pause = seal->epoch_seconds / 8 + 1;
+
+	/* Also if the clock stands before what the last one meant to wait. */
+	if (now < due && due - now <= pause)
+		return;
+	if (lock(seal, SC_LOCK_TRY) != SESSCACHE_OK)
+		return;
+	tend_locked(seal, now);
+	atomic_store(&seal->keys->next_tend, now + pause);
+	sc_lock_release(&seal->keys->lock);
+}
+
+enum sesscache_status
+sc_seal_destroy(const struct sc_seal *seal, uint32_t now)
+{
+	enum sesscache_status status;
+	uint32_t next;
+	unsigned i;
+
+	status = lock(seal, SC_LOCK_PATIENT_MS);
+	if (status != SESSCACHE_OK)
+		return status;
+	next = number_after(atomic_load(&seal->keys->current));
+	for (i = 0; i < SC_EPOCHS; i++)
+		destroy(&seal->keys->epochs[i]);
+	status = start_epoch(slot(seal, next), next, now);
+	atomic_store(&seal->keys->current, next);
+	sc_lock_release(&seal->keys->lock);
+	return status;
+}
+
+uint32_t
+sc_seal_epoch(const struct sc_seal *seal, uint32_t expires_at)
+{
+	uint32_t number = atomic_load_explicit(&seal->keys->current,
+	    memory_order_relaxed);
+	_Atomic uint32_t *last = &slot(seal, number)->last_expiry;
+	uint32_t before = atomic_load_explicit(last, memory_order_relaxed);
+
+	while (before < expires_at &&
+	    !atomic_compare_exchange_weak(last, &before, expires_at))
+		continue;
+	return number;
+}
+
+bool
+sc_seal_has_key(const struct sc_seal *seal, uint8_t epoch)
+{
+	uint32_t number = atomic_load_explicit(&slot(seal, epoch)->number,
+	    memory_order_relaxed);
+
+	return number != 0 && (uint8_t)number == epoch;
+}
+
+/* --- ciphers ------------------------------------------------------------- */
+
+static void
+free_ciphers(void *arg)
+{
+	struct ciphers *ciphers = arg;
+	int i;
+
+	EVP_CIPHER_CTX_free(ciphers->sealer.ctx);
+	for (i = 0; i < OPENERS; i++)
+		EVP_CIPHER_CTX_free(ciphers->openers[i].ctx);
+	memset(ciphers, 0, sizeof(*ciphers));
+}
+
+static void
+make_key(void)
+{
+	(void)pthread_key_create(&thread_end, free_ciphers);
+}
+
+static void
+use(const struct sc_seal *seal)
+{
+	if (local.owner == seal->owner)
+		return;
+	pthread_once(&once, make_key);
+	free_ciphers(&local);
+	pthread_setspecific(thread_end, &local);
+	local.owner = seal->owner;
+}
+
+static enum sesscache_status
+crypto_failed(void)
+{
+	return sc_fail(SESSCACHE_ESYS, "libcrypto cannot do AES-256-GCM");
+}
+
+/* Give a cipher the key of an epoch; SESSCACHE_MISS if that is gone. */
+static enum sesscache_status
+take_key(const struct sc_seal *seal, struct cipher *cipher, uint32_t number,
+    int encrypt)
+{
+	struct sc_epoch *epoch = slot(seal, number);
+	enum sesscache_status status;
+	uint8_t key[sizeof(epoch->key)];
+
+	cipher->epoch = 0;
+	if (cipher->ctx == NULL)
+		cipher->ctx = EVP_CIPHER_CTX_new();
+	if (cipher->ctx == NULL)
+		return sc_fail(SESSCACHE_ENOMEM, "out of memory");
+	status = lock(seal, SC_LOCK_SERVING_MS);
+	if (status != SESSCACHE_OK)
+		return status;
+	if (atomic_load(&epoch->number) == number)
+		memcpy(key, epoch->key, sizeof(key));
+	else
+		status = SESSCACHE_MISS;
+	sc_lock_release(&seal->keys->lock);
+	if (status == SESSCACHE_OK &&
+	    EVP_CipherInit_ex(cipher->ctx, EVP_aes_256_gcm(), NULL, key, NULL,
+		encrypt) != 1)
+		status = crypto_failed();
+	OPENSSL_cleanse(key, sizeof(key));
+	if (status == SESSCACHE_OK)
+		cipher->epoch = number;
+	return status;
+}
+
+static enum sesscache_status
+find_opener(const struct sc_seal *seal, uint32_t number, struct cipher **cipher)
+{
+	int i;
+
+	for (i = 0; i < OPENERS; i++) {
+		*cipher = &local.openers[i];
+		if ((*cipher)->epoch == number)
+			return SESSCACHE_OK;
+	}
+	*cipher = &local.openers[local.oldest];
+	local.oldest = (local.oldest + 1) % OPENERS;
+	return take_key(seal, *cipher, number, 0);
+}
+
+static void
+write_int(uint8_t *at, uint64_t n, int bytes)
+{
+	int i;
+
+	for (i = bytes - 1; i >= 0; i--, n >>= 8)
+		at[i] = (uint8_t)n;
+}
+
+/* Nonce and associated data. */
+static bool
+begin(EVP_CIPHER_CTX *ctx, const struct sc_seal_of *of)
+{
+	uint8_t nonce[NONCE] = { 0 }, place[OF_LEN];
+	int len;
+
+	write_int(nonce, of->shard, 2);
+	write_int(nonce + 4, of->write_number, 8);
+	write_int(place, of->shard, 2);
+	write_int(place + 2, of->seq, 8);
+	return EVP_CipherInit_ex(ctx, NULL, NULL, NULL, nonce, -1) == 1 &&
+	    EVP_CipherUpdate(ctx, NULL, &len, place, OF_LEN) == 1 &&
+	    EVP_CipherUpdate(ctx, NULL, &len, of->head.bytes,
+		(int)of->head.len) == 1;
+}
+
+enum sesscache_status
+sc_seal_close(const struct sc_seal *seal, uint32_t epoch,
+    const struct sc_seal_of *of, const uint8_t *data, size_t data_len,
+    uint8_t *out)
+{
+	enum sesscache_status status = SESSCACHE_OK;
+	EVP_CIPHER_CTX *ctx;
+	int len = 0, rest = 0;
+
+	use(seal);
+	if (local.sealer.epoch != epoch)
+		status = take_key(seal, &local.sealer, epoch, 1);
+	if (status == SESSCACHE_MISS) { /* destroyed just now: a race lost */
+		atomic_store(&seal->keys->next_tend, 0);
+		status = sc_fail(SESSCACHE_EBUSY, "the keys are changing");
+	}
+	if (status != SESSCACHE_OK)
+		return status;
+	ctx = local.sealer.ctx;
+	if (data_len > INT_MAX || !begin(ctx, of) ||
+	    EVP_CipherUpdate(ctx, out, &len, data, (int)data_len) != 1 ||
+	    EVP_CipherFinal_ex(ctx, out + len, &rest) != 1 ||
+	    EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, SC_RECORD_TAG,
+		out + data_len) != 1)
+		return crypto_failed();
+	return SESSCACHE_OK;
+}
+
+enum sesscache_status
+sc_seal_open(const struct sc_seal *seal, uint8_t epoch,
+    const struct sc_seal_of *of, const uint8_t *sealed, size_t sealed_len,
+    uint8_t *out)
+{
+	uint32_t number = atomic_load(&slot(seal, epoch)->number);
+	size_t data_len = sealed_len - SC_RECORD_TAG;
+	uint8_t tag[SC_RECORD_TAG];
+	enum sesscache_status status;
+	struct cipher *cipher;
+	int len = 0, rest = 0;
+
+	if (number == 0 || (uint8_t)number != epoch)
+		return SESSCACHE_MISS;
+	use(seal);
+	status = find_opener(seal, number, &cipher);
+	if (status != SESSCACHE_OK)
+		return status;
+	memcpy(tag, sealed + data_len, sizeof(tag));
+	if (data_len > INT_MAX || !begin(cipher->ctx, of) ||
+	    EVP_CIPHER_CTX_ctrl(cipher->ctx, EVP_CTRL_AEAD_SET_TAG,
+		SC_RECORD_TAG, tag) != 1 ||
+	    EVP_CipherUpdate(cipher->ctx, out, &len, sealed, (int)data_len) !=
+		1)
+		return crypto_failed();
+	if (EVP_CipherFinal_ex(cipher->ctx, out + len, &rest) != 1) {
+		OPENSSL_cleanse(out, data_len);
+		return sc_fail(SESSCACHE_ECORRUPT, "a record does not open");
+	}
+	return SESSCACHE_OK;
+}

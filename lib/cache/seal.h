@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * AES-256-GCM under keys that live one epoch: a key is destroyed once
+ * everything that was sealed under it has expired, so that what lingers in
+ * free pages cannot be read.  The keys are in shared memory, the same for all
+ * processes.  Knows bytes and times, not what is sealed.
+ *
+ * A nonce is used once for a key: it is the shard and the number of a write,
+ * which no other write of the shard has.
+ */
+#ifndef SC_CACHE_SEAL_H
+#define SC_CACHE_SEAL_H
+
+#include <stdatomic.h>
+
+#include "cache/address.h"
+#include "cache/record.h"
+#include "store/store.h"
+
+enum { SC_EPOCHS = 16 };
+
+struct sc_epoch {
+	_Atomic uint32_t number; /* 0: no key */
+	uint32_t started_at;
+	_Atomic uint32_t last_expiry; /* of what was sealed under it */
+	uint8_t key[32];
+};
+
+/* The cache's part of the control file. */
+struct sc_keys {
+	struct sc_lock lock;            /* for changing and copying keys */
+	struct sc_address_keys address; /* never changes */
+	uint32_t made_at;
+	_Atomic uint32_t aliased;   /* some ID was not an address */
+	_Atomic uint32_t current;   /* number of the epoch to seal in */
+	_Atomic uint32_t next_tend; /* when to look after the keys again */
+	struct sc_epoch epochs[SC_EPOCHS];
+};
+
+struct sc_seal {
+	struct sc_keys *keys;
+	uint64_t owner; /* as of struct sc_address */
+	uint32_t epoch_seconds;
+};
+
+/* What is sealed with the data, and what makes its nonce. */
+struct sc_seal_of {
+	unsigned shard;
+	uint64_t seq;
+	uint64_t write_number;
+	struct sc_span head; /* of the record */
+};
+
+/* Fill a zeroed part of a new control file; but for the time, it is ready. */
+enum sesscache_status sc_seal_init(struct sc_keys *keys) SESSCACHE_MUST_CHECK;
+
+/*
+ * Make a key if one is due, destroy those that nothing live needs.  Costs two
+ * loads if there is nothing to do, and never fails: it is done later then.
+ */
+void sc_seal_tend(const struct sc_seal *seal, uint32_t now);
+
+/* Destroy all keys but a new one: whatever was sealed is lost. */
+enum sesscache_status sc_seal_destroy(const struct sc_seal *seal, uint32_t now)
+    SESSCACHE_MUST_CHECK;
+
+/* The epoch to seal in something that expires then; noted with its key. */
+uint32_t sc_seal_epoch(const struct sc_seal *seal, uint32_t expires_at);
+
+/* Whether the key of what was sealed in an epoch, known by its low bits, is
+ * there. */
+bool sc_seal_has_key(const struct sc_seal *seal, uint8_t epoch);
+
+/*
+ * Seal data_len bytes into out, SC_RECORD_TAG more.  SESSCACHE_OK,
+ * SESSCACHE_EBUSY, SESSCACHE_ECORRUPT (the lock is damaged) or SESSCACHE_ESYS.
+ */
+enum sesscache_status sc_seal_close(const struct sc_seal *seal, uint32_t epoch,
+    const struct sc_seal_of *of, const uint8_t *data, size_t data_len,
+    uint8_t *out) SESSCACHE_MUST_CHECK;
+
+/*
+ * Open sealed_len bytes into out, SC_RECORD_TAG less.  SESSCACHE_OK;
+ * SESSCACHE_MISS: the key is gone; SESSCACHE_ECORRUPT: they do not open, and
+ * out is wiped; SESSCACHE_EBUSY; SESSCACHE_ESYS.
+ */
+enum sesscache_status sc_seal_open(const struct sc_seal *seal, uint8_t epoch,
+    const struct sc_seal_of *of, const uint8_t *sealed, size_t sealed_len,
+    uint8_t *out) SESSCACHE_MUST_CHECK;
+
+#endif
