@@ -264,7 +264,8 @@ struct sesscache_stats {
 	uint64_t size_bytes;      /* the bound: what all files take on disk */
 	uint64_t used_bytes;      /* of it, in use by records and their index */
 	uint64_t shards;          /* LMDB environments */
-	uint64_t records;         /* now, the expired ones not yet removed too */
+	uint64_t records;         /* now, those that are about to be removed
+	                             too; longer than 2,000 bytes: several */
 	uint64_t newcomers;       /* of these */
 	uint64_t regulars;        /* of these */
 	uint64_t stored;

@@ -458,7 +458,7 @@ look_inside(struct looking *lk)
 	if (status == SESSCACHE_OK && remove)
 		status = sc_store_remove(store, shard, lk->found.place.seq);
 	else if (status == SESSCACHE_OK)
-		sc_store_mark(store, shard, lk->found.place.seq);
+		sc_store_hit(store, shard, lk->found.place.seq);
 	return status;
 }
 
@@ -517,9 +517,9 @@ count_lookup(struct looking *lk, enum sesscache_status status)
 {
 	unsigned shard = lk->spot.place.shard;
 
-	if (status == SESSCACHE_OK)
-		count(lk->cache, shard,
-		    lk->take ? SC_COUNT_TAKEN : SC_COUNT_HITS);
+	/* Hits are counted inside the gate. */
+	if (status == SESSCACHE_OK && lk->take)
+		count(lk->cache, shard, SC_COUNT_TAKEN);
 	else if (status == SESSCACHE_MISS)
 		count(lk->cache, shard,
 		    lk->spot.alias == 0 ? SC_COUNT_MISSES : SC_COUNT_FOREIGN);

@@ -10,9 +10,9 @@
 #include <stdint.h>
 
 struct sc_session_text {
-	const char *protocol;    /* static; NULL: not a TLS session */
-	const char *cipher;      /* static; NULL: not known */
-	char server_name[256];   /* "": none */
+	const char *protocol;  /* static; NULL: not a TLS session */
+	const char *cipher;    /* static; NULL: not known */
+	char server_name[256]; /* "": none */
 };
 
 /* Describe stored bytes; bytes that are no session give NULL and "". */

@@ -12,16 +12,22 @@
 
 enum sc_tickets { SC_TICKETS_AUTO, SC_TICKETS_OFF, SC_TICKETS_SHARED };
 enum sc_single_use { SC_SINGLE_USE_AUTO, SC_SINGLE_USE_ON, SC_SINGLE_USE_OFF };
-enum sc_log { SC_LOG_OFF, SC_LOG_ERROR, SC_LOG_WARN, SC_LOG_INFO, SC_LOG_DEBUG };
+enum sc_log {
+	SC_LOG_OFF,
+	SC_LOG_ERROR,
+	SC_LOG_WARN,
+	SC_LOG_INFO,
+	SC_LOG_DEBUG
+};
 
 struct sesscache_options {
 	char dir[4000];
 	bool dir_given;
 	uint64_t size_bytes;
-	bool size_given;            /* a cache of another size is resized */
+	bool size_given; /* a cache of another size is resized */
 	uint32_t timeout_seconds;
 	uint32_t max_session_bytes;
-	uint32_t shards;            /* 0: by CPUs and size */
+	uint32_t shards; /* 0: by CPUs and size */
 	bool owner_given;
 	uid_t owner_uid;
 	gid_t owner_gid;
@@ -31,7 +37,7 @@ struct sesscache_options {
 	enum sc_log log;
 	bool log_syslog;
 	bool enable;
-	bool create;                /* make, resize or repair; else only open */
+	bool create; /* make, resize or repair; else only open */
 };
 
 #endif

@@ -3,11 +3,16 @@
  * See lock.h.
  */
 #include <errno.h>
+#include <sched.h>
 #include <time.h>
 
 #include "platform/lock.h"
 
-enum { SPINS = 200 }; /* a microsecond or two: an owner is in for half of one */
+enum {
+	SPINS = 200, /* a few microseconds: an owner is in for half of one */
+	YIELDS = 4,  /* to a stalled owner that may only lack a processor */
+	WAITS = 3,   /* while others have their turns, which is no stall */
+};
 
 enum sesscache_status
 sc_lock_init(struct sc_lock *lock)
@@ -24,7 +29,7 @@ sc_lock_init(struct sc_lock *lock)
 	if (rc == 0)
 		rc = pthread_mutex_init(&lock->mutex, &attr);
 	pthread_mutexattr_destroy(&attr);
-	atomic_init(&lock->held, 0);
+	atomic_init(&lock->turns, 0);
 	atomic_init(&lock->stalled, 0);
 	if (rc != 0) {
 		errno = rc;
@@ -32,6 +37,12 @@ sc_lock_init(struct sc_lock *lock)
 		    "this system has no robust process-shared mutexes");
 	}
 	return SESSCACHE_OK;
+}
+
+static inline unsigned
+turns(struct sc_lock *lock)
+{
+	return atomic_load_explicit(&lock->turns, memory_order_relaxed);
 }
 
 static inline void
@@ -53,7 +64,7 @@ spin(struct sc_lock *lock)
 
 	for (i = 0; rc == EBUSY && i < SPINS; i++) {
 		pause_briefly();
-		if (atomic_load_explicit(&lock->held, memory_order_relaxed))
+		if ((turns(lock) & 1) != 0)
 			continue;
 		rc = pthread_mutex_trylock(&lock->mutex);
 	}
@@ -61,7 +72,7 @@ spin(struct sc_lock *lock)
 }
 
 static int
-wait_until(struct sc_lock *lock, unsigned wait_ms)
+wait_for(pthread_mutex_t *mutex, unsigned wait_ms)
 {
 	struct timespec deadline;
 
@@ -72,21 +83,42 @@ wait_until(struct sc_lock *lock, unsigned wait_ms)
 		deadline.tv_sec++;
 		deadline.tv_nsec -= 1000000000L;
 	}
-	return pthread_mutex_clocklock(&lock->mutex, CLOCK_MONOTONIC,
-	    &deadline);
+	return pthread_mutex_clocklock(mutex, CLOCK_MONOTONIC, &deadline);
+}
+
+/* Of a stalled lock: no wait, only the chance for its owner to go on. */
+static int
+yield(struct sc_lock *lock)
+{
+	int i, rc = pthread_mutex_trylock(&lock->mutex);
+
+	for (i = 0; rc == EBUSY && i < YIELDS; i++) {
+		sched_yield();
+		rc = pthread_mutex_trylock(&lock->mutex);
+	}
+	return rc;
 }
 
 static int
 acquire(struct sc_lock *lock, unsigned wait_ms)
 {
-	bool only_try = wait_ms == SC_LOCK_TRY ||
-	    (wait_ms <= SC_LOCK_SERVING_MS && atomic_load(&lock->stalled) != 0);
-	int rc;
+	unsigned before;
+	int i, rc;
 
-	if (only_try)
+	if (wait_ms == SC_LOCK_TRY)
 		return pthread_mutex_trylock(&lock->mutex);
+	if (wait_ms <= SC_LOCK_SERVING_MS && atomic_load(&lock->stalled) != 0)
+		return yield(lock);
 	rc = spin(lock);
-	return rc == EBUSY ? wait_until(lock, wait_ms) : rc;
+	for (i = 0; rc == EBUSY || (rc == ETIMEDOUT && i < WAITS); i++) {
+		before = turns(lock);
+		rc = wait_for(&lock->mutex, wait_ms);
+		if (rc == ETIMEDOUT && turns(lock) == before) {
+			atomic_store(&lock->stalled, 1);
+			break;
+		}
+	}
+	return rc;
 }
 
 enum sesscache_status
@@ -100,10 +132,8 @@ sc_lock_take(struct sc_lock *lock, unsigned wait_ms, enum sc_lock_event *event)
 		*event = SC_LOCK_REPAIRED;
 		rc = 0;
 	}
-	if (rc == ETIMEDOUT) {
-		atomic_store(&lock->stalled, 1);
+	if (rc == ETIMEDOUT)
 		*event = SC_LOCK_TIMED_OUT;
-	}
 	if (rc == ETIMEDOUT || rc == EBUSY)
 		return sc_fail(SESSCACHE_EBUSY,
 		    "a lock of the cache was not to be had within %u ms",
@@ -113,13 +143,24 @@ sc_lock_take(struct sc_lock *lock, unsigned wait_ms, enum sc_lock_event *event)
 		    "a lock of the cache is damaged (error %d)", rc);
 	if (atomic_load_explicit(&lock->stalled, memory_order_relaxed) != 0)
 		atomic_store(&lock->stalled, 0);
-	atomic_store_explicit(&lock->held, 1, memory_order_relaxed);
+	/* Odd from now on, whatever a dead owner left. */
+	atomic_store_explicit(&lock->turns, (turns(lock) + 1) | 1,
+	    memory_order_relaxed);
 	return SESSCACHE_OK;
 }
 
 void
 sc_lock_release(struct sc_lock *lock)
 {
-	atomic_store_explicit(&lock->held, 0, memory_order_relaxed);
+	atomic_store_explicit(&lock->turns, turns(lock) + 1,
+	    memory_order_relaxed);
 	pthread_mutex_unlock(&lock->mutex);
+}
+
+int
+sc_lock_local(pthread_mutex_t *mutex, unsigned wait_ms)
+{
+	int rc = pthread_mutex_trylock(mutex);
+
+	return rc == EBUSY ? wait_for(mutex, wait_ms) : rc;
 }

@@ -14,9 +14,10 @@
 
 struct sc_lock {
 	pthread_mutex_t mutex;
-	atomic_uint held;    /* a hint for those who may choose another lock */
+	atomic_uint turns;   /* how often it was taken and released: odd while
+				it is held; a hint for those who wait or choose */
 	atomic_uint stalled; /* somebody waited in vain: until it is had again,
-	                        others only try */
+				others only try */
 };
 
 enum {
@@ -44,11 +45,15 @@ enum sesscache_status sc_lock_take(struct sc_lock *lock, unsigned wait_ms,
 
 void sc_lock_release(struct sc_lock *lock);
 
+/* Lock a mutex of this process, waiting wait_ms at most; 0 or an errno. */
+int sc_lock_local(pthread_mutex_t *mutex, unsigned wait_ms);
+
 /* Whether a try would probably succeed. */
 static inline bool
 sc_lock_seems_free(struct sc_lock *lock)
 {
-	return atomic_load_explicit(&lock->held, memory_order_relaxed) == 0 &&
+	return (atomic_load_explicit(&lock->turns, memory_order_relaxed) & 1) ==
+	    0 &&
 	    atomic_load_explicit(&lock->stalled, memory_order_relaxed) == 0;
 }
 

@@ -22,6 +22,7 @@ enum {
 struct sc_write {
 	MDB_txn *txn;
 	struct sc_tree *tree;
+	MDB_cursor *cursors[QUEUES]; /* opened when first needed */
 };
 
 struct sc_tree {
@@ -514,22 +515,46 @@ sc_tree_begin(struct sc_tree *tree, struct sc_write **out)
 	return from_write(rc);
 }
 
+/* The transaction, which is over for its owner with the next call. */
+static MDB_txn *
+finish(struct sc_write *write)
+{
+	MDB_txn *txn = write->txn;
+	int i;
+
+	for (i = 0; i < QUEUES; i++) {
+		if (write->cursors[i] != NULL)
+			mdb_cursor_close(write->cursors[i]);
+		write->cursors[i] = NULL;
+	}
+	write->txn = NULL; /* commit consumes it even when it fails */
+	return txn;
+}
+
 enum sesscache_status
 sc_tree_commit(struct sc_write *write)
 {
-	MDB_txn *txn = write->txn;
-
-	write->txn = NULL; /* commit consumes it even when it fails */
-	return from_write(mdb_txn_commit(txn));
+	return from_write(mdb_txn_commit(finish(write)));
 }
 
 void
 sc_tree_abort(struct sc_write *write)
 {
-	if (write != NULL && write->txn != NULL) {
-		mdb_txn_abort(write->txn);
-		write->txn = NULL;
-	}
+	if (write != NULL && write->txn != NULL)
+		mdb_txn_abort(finish(write));
+}
+
+static int
+cursor_of(struct sc_write *write, enum sesscache_queue queue,
+    MDB_cursor **cursor)
+{
+	int rc = 0;
+
+	if (write->cursors[queue] == NULL)
+		rc = mdb_cursor_open(write->txn, write->tree->queues[queue],
+		    &write->cursors[queue]);
+	*cursor = write->cursors[queue];
+	return rc;
 }
 
 enum sesscache_status
@@ -613,36 +638,32 @@ sc_tree_first(struct sc_write *write, enum sesscache_queue queue, uint64_t *seq,
 {
 	uint64_t at = to_key(*seq, 0);
 	MDB_val key = key_val(&at), val;
-	MDB_cursor *cursor = NULL;
+	MDB_cursor *cursor;
 	int rc;
 
-	rc = mdb_cursor_open(write->txn, write->tree->queues[queue], &cursor);
-	if (rc != 0)
-		return from_write(rc);
-	rc = mdb_cursor_get(cursor, &key, &val, MDB_SET_RANGE);
+	rc = cursor_of(write, queue, &cursor);
+	if (rc == 0)
+		rc = mdb_cursor_get(cursor, &key, &val, MDB_SET_RANGE);
 	if (rc == 0) {
 		*seq = key_seq(val_u64(&key));
 		*head = (struct sc_span){ val.mv_data, val.mv_size };
 	}
-	mdb_cursor_close(cursor);
 	return from_write(rc);
 }
 
 enum sesscache_status
 sc_tree_last(struct sc_write *write, enum sesscache_queue queue, uint64_t *seq)
 {
-	MDB_cursor *cursor = NULL;
+	MDB_cursor *cursor;
 	MDB_val key, val;
 	int rc;
 
 	*seq = 0;
-	rc = mdb_cursor_open(write->txn, write->tree->queues[queue], &cursor);
-	if (rc != 0)
-		return from_write(rc);
-	rc = mdb_cursor_get(cursor, &key, &val, MDB_LAST);
+	rc = cursor_of(write, queue, &cursor);
+	if (rc == 0)
+		rc = mdb_cursor_get(cursor, &key, &val, MDB_LAST);
 	if (rc == 0)
 		*seq = key_seq(val_u64(&key));
-	mdb_cursor_close(cursor);
 	return rc == MDB_NOTFOUND ? SESSCACHE_OK : from_write(rc);
 }
 

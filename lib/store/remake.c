@@ -328,7 +328,9 @@ lay_out_area(struct sc_store *store, unsigned shard, size_t len,
 {
 	struct sc_area *area = store->shard[shard].area;
 
-	if (kept->area != NULL) {
+	if (kept->area != NULL &&
+	    sc_journal_is_sound(&kept->area->journals[0]) &&
+	    sc_journal_is_sound(&kept->area->journals[1])) {
 		memcpy(area, kept->area, sizeof(*area));
 	} else {
 		sc_journal_clear(&area->journals[0]);

@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
+#include <unistd.h>
 
 #include "store/shard.h"
 
@@ -39,7 +39,11 @@ uint64_t
 sc_store_counted(const struct sc_store *store, unsigned shard,
     enum sc_count count)
 {
-	return atomic_load_explicit(&store->shard[shard].state->counts[count],
+	struct sc_state *state = store->shard[shard].state;
+
+	return atomic_load_explicit(count == SC_COUNT_HITS ?
+		&state->hits :
+		&state->counts[count],
 	    memory_order_relaxed);
 }
 
@@ -73,7 +77,7 @@ sc_store_pick(struct sc_store *store)
 	unsigned i, shard;
 
 	if (turn == 0) /* threads start apart */
-		turn = atomic_fetch_add(&threads, 7) + 1 + (unsigned)time(NULL);
+		turn = atomic_fetch_add(&threads, 7) + (unsigned)getpid() + 1;
 	for (i = 0; i < store->shards; i++) {
 		shard = turn++ & (store->shards - 1);
 		state = store->shard[shard].state;
@@ -187,24 +191,6 @@ sc_store_leave(struct sc_store *store, unsigned shard)
 	sc_lock_release(&sh->state->gate);
 }
 
-/* The lock of this process: fork() finds no transaction open. */
-static int
-lock_local(pthread_mutex_t *mutex, unsigned wait_ms)
-{
-	struct timespec deadline;
-
-	if (pthread_mutex_trylock(mutex) == 0)
-		return 0;
-	clock_gettime(CLOCK_MONOTONIC, &deadline);
-	deadline.tv_sec += wait_ms / 1000;
-	deadline.tv_nsec += (long)(wait_ms % 1000) * 1000000L;
-	if (deadline.tv_nsec >= 1000000000L) {
-		deadline.tv_sec++;
-		deadline.tv_nsec -= 1000000000L;
-	}
-	return pthread_mutex_clocklock(mutex, CLOCK_MONOTONIC, &deadline);
-}
-
 enum sesscache_status
 sc_shard_work(struct sc_store *store, unsigned shard, unsigned wait_ms)
 {
@@ -212,7 +198,8 @@ sc_shard_work(struct sc_store *store, unsigned shard, unsigned wait_ms)
 	enum sc_lock_event event = SC_LOCK_PLAIN;
 	enum sesscache_status status;
 
-	if (lock_local(&sh->work, wait_ms) != 0)
+	/* First that of this process: fork() finds no transaction open. */
+	if (sc_lock_local(&sh->work, wait_ms) != 0)
 		status = sc_fail(SESSCACHE_EBUSY,
 		    "another thread is writing to shard %u", shard);
 	else
@@ -323,6 +310,17 @@ sc_store_mark(struct sc_store *store, unsigned shard, uint64_t seq)
 	/* Most are set already: leave their cache lines clean. */
 	if ((atomic_load_explicit(mark, memory_order_relaxed) & bit) == 0)
 		atomic_fetch_or_explicit(mark, bit, memory_order_relaxed);
+}
+
+void
+sc_store_hit(struct sc_store *store, unsigned shard, uint64_t seq)
+{
+	_Atomic uint64_t *hits = &store->shard[shard].state->hits;
+	uint64_t n = atomic_load_explicit(hits, memory_order_relaxed);
+
+	/* The gate makes it one step; a locked addition would cost more. */
+	atomic_store_explicit(hits, n + 1, memory_order_relaxed);
+	sc_store_mark(store, shard, seq);
 }
 
 bool

@@ -45,6 +45,8 @@ struct sc_control {
 /* One shard, in the control file. */
 struct sc_state {
 	_Alignas(64) struct sc_lock gate;
+	_Atomic uint64_t hits; /* guarded by the gate, and beside it: one cache
+				  line to fetch from another processor */
 	_Alignas(64) struct sc_lock work;
 	_Alignas(64) _Atomic uint64_t next_seq;
 	_Atomic uint64_t last_write;

@@ -34,7 +34,7 @@ enum {
 
 enum sc_count {
 	SC_COUNT_STORED,
-	SC_COUNT_HITS,
+	SC_COUNT_HITS, /* by sc_store_hit() */
 	SC_COUNT_MISSES,
 	SC_COUNT_FOREIGN,
 	SC_COUNT_TAKEN,
@@ -125,6 +125,8 @@ enum sesscache_status sc_store_read(struct sc_store *store, unsigned shard,
     enum sesscache_queue *queue) SESSCACHE_MUST_CHECK;
 enum sesscache_status sc_store_find_alias(struct sc_store *store,
     unsigned shard, uint64_t alias, uint64_t *seq) SESSCACHE_MUST_CHECK;
+/* Mark a record as one that is used, and count a hit; or only mark it. */
+void sc_store_hit(struct sc_store *store, unsigned shard, uint64_t seq);
 void sc_store_mark(struct sc_store *store, unsigned shard, uint64_t seq);
 bool sc_store_is_marked(struct sc_store *store, unsigned shard, uint64_t seq);
 
