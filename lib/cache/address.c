@@ -165,3 +165,9 @@ sc_address_alias(const struct sc_address *address, const uint8_t *id,
 	*shard = block[8];
 	return status;
 }
+
+bool
+sc_address_is_same(const uint8_t *id, const uint8_t *other, size_t len)
+{
+	return CRYPTO_memcmp(id, other, len) == 0;
+}

@@ -44,4 +44,7 @@ enum sesscache_status sc_address_alias(const struct sc_address *address,
     const uint8_t *id, size_t id_len, uint64_t *alias, unsigned *shard)
     SESSCACHE_MUST_CHECK;
 
+/* Compare two IDs in a time that depends on their length alone. */
+bool sc_address_is_same(const uint8_t *id, const uint8_t *other, size_t len);
+
 #endif

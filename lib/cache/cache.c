@@ -2,7 +2,6 @@
 /*
  * See cache.h.
  */
-#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -199,7 +198,7 @@ find(struct sc_cache *cache, const struct spot *spot, const uint8_t *id,
 	/* Another ID may have the same hash. */
 	if (found->record.alias != spot->alias ||
 	    found->record.id_len != id_len ||
-	    CRYPTO_memcmp(found->record.id, id, id_len) != 0)
+	    !sc_address_is_same(found->record.id, id, id_len))
 		return SESSCACHE_MISS;
 	return SESSCACHE_OK;
 }
@@ -649,7 +648,7 @@ show(struct scan *scan, bool used, enum sesscache_status decoded)
 			shown.problem = "it does not open";
 	}
 	scan->stopped = scan->visit(&shown, scan->arg) != 0;
-	OPENSSL_cleanse(scan->data, shown.data != NULL ? shown.data_len : 0);
+	sc_seal_wipe(scan->data, shown.data != NULL ? shown.data_len : 0);
 	return SESSCACHE_OK;
 }
 

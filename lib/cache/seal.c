@@ -352,3 +352,9 @@ sc_seal_open(const struct sc_seal *seal, uint8_t epoch,
 	}
 	return SESSCACHE_OK;
 }
+
+void
+sc_seal_wipe(uint8_t *data, size_t len)
+{
+	OPENSSL_cleanse(data, len);
+}

@@ -88,4 +88,7 @@ enum sesscache_status sc_seal_open(const struct sc_seal *seal, uint8_t epoch,
     const struct sc_seal_of *of, const uint8_t *sealed, size_t sealed_len,
     uint8_t *out) SESSCACHE_MUST_CHECK;
 
+/* Overwrite what was opened; the compiler cannot leave it out. */
+void sc_seal_wipe(uint8_t *data, size_t len);
+
 #endif

@@ -19,6 +19,8 @@ enum {
 	    MDB_NOTLS | MDB_NORDAHEAD,
 };
 
+static char area_key[] = "area"; /* LMDB's keys are not const */
+
 struct sc_write {
 	MDB_txn *txn;
 	struct sc_tree *tree;
@@ -109,7 +111,7 @@ open_trees(struct sc_tree *tree, bool make, size_t area_bytes)
 {
 	static const char *const names[QUEUES] = { "newcomers", "regulars" };
 	unsigned flags = MDB_INTEGERKEY | (make ? MDB_CREATE : 0);
-	MDB_val key = { 4, "area" }, area = { area_bytes, NULL };
+	MDB_val key = { 4, area_key }, area = { area_bytes, NULL };
 	MDB_txn *txn = NULL;
 	int i, rc;
 
@@ -163,7 +165,7 @@ read_end(struct sc_tree *tree)
 static int
 find_area(struct sc_tree *tree)
 {
-	MDB_val key = { 4, "area" }, area;
+	MDB_val key = { 4, area_key }, area;
 	MDB_envinfo info;
 	int rc;
 
