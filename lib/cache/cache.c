@@ -328,6 +328,8 @@ store_short(struct storing *st)
 			status = SESSCACHE_EBUSY;
 		}
 	}
+	if (status == SESSCACHE_EBUSY)
+		status = sc_fail(status, "shard %u is too busy", shard);
 	return status;
 }
 
@@ -346,7 +348,7 @@ store_long(struct storing *st)
 	if (status != SESSCACHE_OK)
 		return status;
 	return sc_store_put_long(store, shard, &st->stored, st->now,
-	    st->only_new ? is_absent : NULL, st);
+	    st->only_new || st->spot.alias != 0 ? is_absent : NULL, st);
 }
 
 static enum sesscache_status
@@ -447,7 +449,7 @@ look_inside(struct looking *lk)
 	status = find(lk->cache, &lk->spot, lk->id, lk->id_len, &lk->found);
 	if (status != SESSCACHE_OK)
 		return status;
-	if (!is_live(lk->cache, &lk->found, lk->now)) {
+	if (lk->lookup != NULL && !is_live(lk->cache, &lk->found, lk->now)) {
 		status = sc_store_remove(store, shard, lk->found.place.seq);
 		if (status == SESSCACHE_OK)
 			count(lk->cache, shard, SC_COUNT_EXPIRED);
@@ -578,7 +580,7 @@ sc_cache_remove(struct sc_cache *cache, const uint8_t *id, size_t id_len)
 	lk.id_len = id_len;
 	lk.lookup = NULL;
 	lk.take = false;
-	lk.now = 0; /* what has expired can be removed too */
+	lk.now = 0;
 	status = locate(cache, id, id_len, &lk.spot);
 	if (status == SESSCACHE_OK)
 		status = look(&lk);
@@ -627,8 +629,12 @@ show(struct scan *scan, bool used, enum sesscache_status decoded)
 	status = sc_address_encode(&scan->cache->address, found->place, id);
 	if (status != SESSCACHE_OK)
 		return status;
-	shown.id = record->alias != 0 ? record->id : id;
-	shown.id_len = record->alias != 0 ? record->id_len : sizeof(id);
+	shown.id = id;
+	shown.id_len = sizeof(id);
+	if (decoded == SESSCACHE_OK && record->alias != 0) {
+		shown.id = record->id;
+		shown.id_len = record->id_len;
+	}
 	if (decoded != SESSCACHE_OK) {
 		shown.problem = "the record is damaged";
 	} else {

@@ -282,8 +282,9 @@ sc_tree_area(const struct sc_tree *tree, size_t *len)
 void
 sc_tree_forget(struct sc_tree *tree)
 {
-	/* The other thread's half-done change makes it unsafe to free. */
-	tree->reader = NULL;
+	/* Whatever was half done, a reset and a renewal set all of it. */
+	if (tree->reader != NULL)
+		mdb_txn_reset(tree->reader);
 	tree->reader_live = false;
 }
 

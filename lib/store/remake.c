@@ -106,6 +106,28 @@ open_tree(struct sc_store *store, unsigned shard, const char *name,
 	return SESSCACHE_OK;
 }
 
+/*
+ * Inside the gate, for what LMDB reads while it opens is a snapshot that two
+ * commits would take away.
+ */
+static enum sesscache_status
+open_tree_inside(struct sc_store *store, unsigned shard, const char *name,
+    const struct stat *st)
+{
+	struct sc_lock *gate = &store->shard[shard].state->gate;
+	enum sesscache_status status;
+	enum sc_lock_event event;
+
+	status = sc_lock_take(gate, SC_LOCK_PATIENT_MS, &event);
+	if (status != SESSCACHE_OK)
+		return status;
+	if (event == SC_LOCK_REPAIRED)
+		sc_shard_repaired(store, shard);
+	status = open_tree(store, shard, name, st);
+	sc_lock_release(gate);
+	return status;
+}
+
 enum sesscache_status
 sc_shard_open(struct sc_store *store, unsigned shard)
 {
@@ -124,7 +146,7 @@ sc_shard_open(struct sc_store *store, unsigned shard)
 		    store->dir.path, name);
 	if (status != SESSCACHE_OK)
 		return status;
-	status = open_tree(store, shard, name, &st);
+	status = open_tree_inside(store, shard, name, &st);
 	close(fd);
 	/* Of a file that LMDB does not take for one of its own. */
 	if (status == SESSCACHE_EFORMAT)
@@ -460,6 +482,8 @@ sc_shard_remake(struct sc_store *store, unsigned shard, uint64_t file_bytes,
 	status = sc_lock_take(&sh->state->gate, SC_LOCK_PATIENT_MS, &event);
 	if (status != SESSCACHE_OK)
 		goto rest;
+	if (event == SC_LOCK_REPAIRED)
+		sc_shard_repaired(store, shard);
 	if (keep_newest && sh->tree != NULL)
 		status = sc_shard_remap(store, shard);
 	if (keep_newest && sh->tree != NULL && status == SESSCACHE_OK)

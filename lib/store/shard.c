@@ -17,6 +17,9 @@
  */
 enum { RESERVE_PAGES = 72 };
 
+/* Of the turns of a thread, one in so many: odd, so that it meets each shard. */
+enum { DOUBT = 61 };
+
 struct sc_room {
 	struct sc_store *store;
 	unsigned shard;
@@ -68,29 +71,57 @@ sc_store_next_write(struct sc_store *store, unsigned shard, uint64_t seq)
 	return number;
 }
 
+/* Where this thread is in its round over the shards; 0: nowhere yet. */
+static _Thread_local unsigned turn;
+
+/* Children of one parent must not all begin their rounds where it was. */
+void
+sc_shard_in_child(void)
+{
+	turn = 0;
+}
+
+/*
+ * That a lock does not seem free is a hint, and one that a process leaves
+ * behind when it dies: now and then it is not believed, or nobody would ever
+ * take that lock again and correct it.
+ */
+static bool
+seems_usable(struct sc_state *state)
+{
+	bool is_free = sc_lock_seems_free(&state->gate) &&
+	    sc_lock_seems_free(&state->work);
+
+	return atomic_load_explicit(&state->broken, memory_order_relaxed) ==
+	    0 &&
+	    (is_free || turn % DOUBT == 0);
+}
+
 unsigned
 sc_store_pick(struct sc_store *store)
 {
-	static _Thread_local unsigned turn;
 	static _Atomic unsigned threads;
-	struct sc_state *state;
 	unsigned i, shard;
 
-	if (turn == 0) /* threads start apart */
+	if (turn == 0) /* threads and processes start apart */
 		turn = atomic_fetch_add(&threads, 7) + (unsigned)getpid() + 1;
 	for (i = 0; i < store->shards; i++) {
 		shard = turn++ & (store->shards - 1);
-		state = store->shard[shard].state;
-		if (atomic_load_explicit(&state->broken,
-			memory_order_relaxed) == 0 &&
-		    sc_lock_seems_free(&state->gate) &&
-		    sc_lock_seems_free(&state->work))
+		if (seems_usable(store->shard[shard].state))
 			return shard;
 	}
 	return turn++ & (store->shards - 1);
 }
 
 /* --- locks --------------------------------------------------------------- */
+
+void
+sc_shard_repaired(struct sc_store *store, unsigned shard)
+{
+	sc_store_count(store, shard, SC_COUNT_REPAIRED, 1);
+	/* A commit may have happened without having been counted. */
+	atomic_fetch_add(&store->shard[shard].state->commits, 1);
+}
 
 static void
 count_event(struct sc_store *store, unsigned shard,
@@ -102,7 +133,7 @@ count_event(struct sc_store *store, unsigned shard,
 	case SC_LOCK_PLAIN:
 		break;
 	case SC_LOCK_REPAIRED:
-		sc_store_count(store, shard, SC_COUNT_REPAIRED, 1);
+		sc_shard_repaired(store, shard);
 		break;
 	case SC_LOCK_TIMED_OUT:
 		sc_store_count(store, shard, SC_COUNT_STALLED, 1);
@@ -125,8 +156,6 @@ repair(struct sc_shard *sh)
 {
 	int i;
 
-	/* Its commit may have happened without having been counted. */
-	atomic_fetch_add(&sh->state->commits, 1);
 	for (i = 0; i < 2; i++) {
 		if (!sc_journal_is_sound(&sh->area->journals[i]))
 			sc_journal_clear(&sh->area->journals[i]);
@@ -166,7 +195,6 @@ sc_store_enter(struct sc_store *store, unsigned shard, unsigned wait_ms)
 		count_event(store, shard, status, event);
 	if (status != SESSCACHE_OK)
 		return status;
-	atomic_store_explicit(&sh->entered, true, memory_order_relaxed);
 	if (atomic_load_explicit(&sh->state->broken, memory_order_relaxed) ||
 	    sh->tree == NULL)
 		status = sc_fail(SESSCACHE_ECORRUPT,
@@ -185,10 +213,7 @@ sc_store_enter(struct sc_store *store, unsigned shard, unsigned wait_ms)
 void
 sc_store_leave(struct sc_store *store, unsigned shard)
 {
-	struct sc_shard *sh = &store->shard[shard];
-
-	atomic_store_explicit(&sh->entered, false, memory_order_relaxed);
-	sc_lock_release(&sh->state->gate);
+	sc_lock_release(&store->shard[shard].state->gate);
 }
 
 enum sesscache_status
@@ -199,11 +224,14 @@ sc_shard_work(struct sc_store *store, unsigned shard, unsigned wait_ms)
 	enum sesscache_status status;
 
 	/* First that of this process: fork() finds no transaction open. */
-	if (sc_lock_local(&sh->work, wait_ms) != 0)
+	if (sc_lock_local(&sh->work, wait_ms) != 0) {
 		status = sc_fail(SESSCACHE_EBUSY,
 		    "another thread is writing to shard %u", shard);
-	else
+	} else {
 		status = sc_lock_take(&sh->state->work, wait_ms, &event);
+		if (status != SESSCACHE_OK)
+			pthread_mutex_unlock(&sh->work);
+	}
 	if (status != SESSCACHE_OK || event != SC_LOCK_PLAIN)
 		count_event(store, shard, status, event);
 	return status;
@@ -402,26 +430,81 @@ sc_store_next(struct sc_store *store, unsigned shard,
 	}
 }
 
+/* What a journal says of a record, if it is its to say. */
+static enum sc_journal_answer
+own_answer(const struct sc_journal *journal, const struct sc_journal *newer,
+    uint64_t seq)
+{
+	enum sesscache_queue queue;
+	struct sc_span record;
+
+	if (newer != NULL &&
+	    sc_journal_find(newer, seq, &record, &queue) != SC_JOURNAL_UNKNOWN)
+		return SC_JOURNAL_UNKNOWN;
+	return sc_journal_find(journal, seq, &record, &queue);
+}
+
+/* A record of the tree that a journal replaces or removes does not count. */
+static enum sesscache_status
+discount(struct sc_shard *sh, uint64_t seq, struct sc_tree_usage *usage)
+{
+	enum sesscache_status status;
+	enum sesscache_queue queue;
+	uint8_t none[1];
+	size_t len;
+
+	status = sc_tree_read(sh->tree, commits(sh), seq, none, 0, &len,
+	    &queue);
+	if (status == SESSCACHE_OK || status == SESSCACHE_ETOOBIG)
+		usage->records[queue]--;
+	return status == SESSCACHE_MISS || status == SESSCACHE_ETOOBIG ?
+	    SESSCACHE_OK :
+	    status;
+}
+
+/* Change the counts as writing a journal to the tree would. */
+static enum sesscache_status
+count_journal(struct sc_shard *sh, const struct sc_journal *journal,
+    const struct sc_journal *newer, struct sc_tree_usage *usage)
+{
+	enum sesscache_status status = SESSCACHE_OK;
+	uint32_t i, j;
+
+	for (i = 0; status == SESSCACHE_OK && i < journal->count; i++) {
+		if (atomic_load(&journal->entries[i].dead) != 0 ||
+		    own_answer(journal, newer, journal->seqs[i]) !=
+			SC_JOURNAL_FOUND)
+			continue;
+		usage->records[journal->entries[i].queue & 1]++;
+		status = discount(sh, journal->seqs[i], usage);
+	}
+	for (i = 0; status == SESSCACHE_OK && i < journal->removals; i++) {
+		for (j = 0; j < i; j++) {
+			if (journal->removed[j] == journal->removed[i])
+				break;
+		}
+		if (j == i &&
+		    own_answer(journal, newer, journal->removed[i]) ==
+			SC_JOURNAL_REMOVED)
+			status = discount(sh, journal->removed[i], usage);
+	}
+	return status;
+}
+
 enum sesscache_status
 sc_store_usage(struct sc_store *store, unsigned shard,
     struct sc_tree_usage *usage)
 {
 	struct sc_shard *sh = &store->shard[shard];
-	const struct sc_journal_entry *entry;
-	const struct sc_journal *journal;
+	const struct sc_journal *newer = active_journal(sh->area);
 	enum sesscache_status status;
-	uint32_t i;
-	int j;
 
 	status = sc_tree_usage(sh->tree, commits(sh), usage);
-	for (j = 0; status == SESSCACHE_OK && j < 2; j++) {
-		journal = &sh->area->journals[j];
-		for (i = 0; i < journal->count; i++) {
-			entry = &journal->entries[i];
-			if (atomic_load(&entry->dead) == 0)
-				usage->records[entry->queue & 1]++;
-		}
-	}
+	if (status == SESSCACHE_OK)
+		status = count_journal(sh, newer, NULL, usage);
+	if (status == SESSCACHE_OK)
+		status = count_journal(sh, sealed_journal(sh->area), newer,
+		    usage);
 	return sc_shard_check(store, shard, status);
 }
 

@@ -75,7 +75,6 @@ struct sc_shard {
 	struct sc_area *area;   /* in the tree's file */
 	uint32_t generation;    /* the one that is mapped */
 	pthread_mutex_t work;   /* held with the work lock; fork() waits */
-	_Atomic bool entered;   /* a thread of this process is in the gate */
 };
 
 struct sc_store {
@@ -119,6 +118,12 @@ enum sesscache_status sc_shard_remap(struct sc_store *store, unsigned shard)
 enum sesscache_status sc_shard_work(struct sc_store *store, unsigned shard,
     unsigned wait_ms) SESSCACHE_MUST_CHECK;
 void sc_shard_rest(struct sc_store *store, unsigned shard);
+
+/* In a child of fork(): start its round over the shards elsewhere. */
+void sc_shard_in_child(void);
+
+/* Inside the gate, after its owner died there: count what it may have done. */
+void sc_shard_repaired(struct sc_store *store, unsigned shard);
 
 /* Note that a file turned out to be damaged; returns the status. */
 enum sesscache_status sc_shard_check(struct sc_store *store, unsigned shard,

@@ -210,23 +210,47 @@ join(struct sc_store *store)
 	return status;
 }
 
+/* In the place of a damaged one; its sentence is the reason. */
+static enum sesscache_status
+make_shard_anew(struct sc_store *store, unsigned shard,
+    struct sc_store_opened *opened)
+{
+	uint64_t size_bytes = atomic_load(&store->control->size_bytes);
+
+	snprintf(opened->repaired, sizeof(opened->repaired), "%s",
+	    sesscache_detail());
+	return sc_shard_remake(store, shard,
+	    shard_bytes(size_bytes, store->shards), false);
+}
+
 static enum sesscache_status
 open_shards(struct sc_store *store, bool may_repair,
     struct sc_store_opened *opened)
 {
 	enum sesscache_status status = SESSCACHE_OK;
-	uint64_t bytes;
 	unsigned i;
 
 	for (i = 0; status == SESSCACHE_OK && i < store->shards; i++) {
 		status = sc_shard_open(store, i);
-		if (status != SESSCACHE_ECORRUPT || !may_repair)
+		if (status == SESSCACHE_ECORRUPT && may_repair)
+			status = make_shard_anew(store, i, opened);
+	}
+	return status;
+}
+
+/* Those that turned out to be damaged since this process opened them. */
+static enum sesscache_status
+repair_shards(struct sc_store *store, struct sc_store_opened *opened)
+{
+	enum sesscache_status status = SESSCACHE_OK;
+	unsigned i;
+
+	for (i = 0; status == SESSCACHE_OK && i < store->shards; i++) {
+		if (atomic_load(&store->shard[i].state->broken) == 0)
 			continue;
-		snprintf(opened->repaired, sizeof(opened->repaired), "%s",
-		    sesscache_detail());
-		bytes = shard_bytes(atomic_load(&store->control->size_bytes),
-		    store->shards);
-		status = sc_shard_remake(store, i, bytes, false);
+		status = sc_fail(SESSCACHE_ECORRUPT, "shard %u of %s is damaged",
+		    i, store->dir.path);
+		status = make_shard_anew(store, i, opened);
 	}
 	return status;
 }
@@ -428,12 +452,13 @@ in_child(void *arg)
 	struct sc_store *store = arg;
 	unsigned i;
 
+	/* All of them: fork() copies the pages of a process one after another
+	 * while its other threads go on, so that no flag would tell which. */
 	for (i = 0; i < store->shards; i++) {
-		if (atomic_load(&store->shard[i].entered)) {
+		if (store->shard[i].tree != NULL)
 			sc_tree_forget(store->shard[i].tree);
-			atomic_store(&store->shard[i].entered, false);
-		}
 	}
+	sc_shard_in_child();
 	after_fork(store);
 }
 
@@ -522,6 +547,8 @@ find_or_open(struct sc_store **out, const struct sc_dir *dir,
 		if (store == NULL)
 			return sc_fail(SESSCACHE_ENOMEM, "out of memory");
 		status = open_store(store, config, opened);
+	} else if (config->create) {
+		status = repair_shards(store, opened);
 	}
 	if (status == SESSCACHE_OK && config->create && config->resize &&
 	    !opened->created && sc_store_size(store) != config->size_bytes) {

@@ -85,8 +85,10 @@ struct sc_tree_usage {
 enum sesscache_status sc_tree_usage(struct sc_tree *tree, uint32_t commits,
     struct sc_tree_usage *usage) SESSCACHE_MUST_CHECK;
 
-/* In a child of fork(): drop what another thread of the parent may have
- * been changing. */
+/*
+ * In a child of fork(): forget what reading has found out, which another
+ * thread of the parent may have been changing.
+ */
 void sc_tree_forget(struct sc_tree *tree);
 
 /*
