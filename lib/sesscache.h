@@ -9,7 +9,7 @@
  *
  * Every function may be called from any thread and from any process that has,
  * or has inherited, the handle.  None may be called from a signal handler.
- * No call blocks for longer than about 20 ms on a lock, except opening,
+ * No call blocks for longer than about 40 ms on a lock, except opening,
  * purging and visiting, which work through the whole cache.
  *
  * Statuses: zero is success, positive is an answer, negative is a failure that

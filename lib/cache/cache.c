@@ -8,6 +8,7 @@
 #include "cache/address.h"
 #include "cache/evict.h"
 #include "cache/record.h"
+#include "cache/scratch.h"
 #include "cache/seal.h"
 
 enum {
@@ -34,9 +35,13 @@ struct found {
 	struct sc_record record;
 	struct sc_place place;
 	enum sesscache_queue queue;
+	bool damaged; /* it could not be decoded */
 	size_t len;
-	uint8_t bytes[SC_TREE_MAX_RECORD];
+	uint8_t *bytes; /* SC_SCRATCH_RECORD of them, borrowed */
 };
+
+_Static_assert((int)SC_SCRATCH_RECORD == (int)SC_TREE_MAX_RECORD,
+    "a buffer holds any record");
 
 /* --- opening ------------------------------------------------------------- */
 
@@ -44,6 +49,12 @@ static enum sesscache_status
 init_part(void *part)
 {
 	return sc_seal_init(part);
+}
+
+static enum sesscache_status
+revive_part(void *part)
+{
+	return sc_seal_revive(part);
 }
 
 enum sesscache_status
@@ -60,6 +71,7 @@ sc_cache_open(struct sc_cache **out, const struct sc_cache_config *config,
 		.owner_uid = config->owner_uid,
 		.owner_gid = config->owner_gid,
 		.init = init_part,
+		.revive = revive_part,
 		.make_room = sc_evict,
 	};
 	struct sc_store_opened store_opened;
@@ -187,14 +199,14 @@ find(struct sc_cache *cache, const struct spot *spot, const uint8_t *id,
 		    spot->alias, &found->place.seq);
 	if (status == SESSCACHE_OK)
 		status = sc_store_read(cache->store, spot->place.shard,
-		    found->place.seq, found->bytes, sizeof(found->bytes),
+		    found->place.seq, found->bytes, SC_SCRATCH_RECORD,
 		    &found->len, &found->queue);
 	if (status != SESSCACHE_OK)
 		return status;
-	status = sc_record_decode(&found->record, found->place.seq,
-	    found->bytes, found->len);
-	if (status != SESSCACHE_OK || spot->alias == 0)
-		return status;
+	found->damaged = sc_record_decode(&found->record, found->place.seq,
+			     found->bytes, found->len) != SESSCACHE_OK;
+	if (found->damaged || spot->alias == 0)
+		return SESSCACHE_OK;
 	/* Another ID may have the same hash. */
 	if (found->record.alias != spot->alias ||
 	    found->record.id_len != id_len ||
@@ -206,7 +218,7 @@ find(struct sc_cache *cache, const struct spot *spot, const uint8_t *id,
 static bool
 is_live(const struct sc_cache *cache, const struct found *found, uint32_t now)
 {
-	return found->record.expires_at > now &&
+	return !found->damaged && found->record.expires_at > now &&
 	    sc_seal_has_key(&cache->seal, found->record.epoch);
 }
 
@@ -228,7 +240,8 @@ struct storing {
 	uint32_t now;
 	bool only_new; /* SESSCACHE_EXISTS if there is one */
 	struct sc_stored stored;
-	uint8_t bytes[SC_TREE_MAX_RECORD];
+	struct sc_scratch *scratch;
+	uint8_t *bytes; /* the record; in scratch */
 };
 
 static uint32_t
@@ -283,7 +296,7 @@ static enum sesscache_status
 look_before(struct storing *st)
 {
 	enum sesscache_status status;
-	struct found found;
+	struct found found = { .bytes = st->scratch->found };
 
 	if (st->spot.alias == 0 && !st->only_new)
 		return SESSCACHE_OK; /* the same number is replaced */
@@ -301,7 +314,7 @@ look_before(struct storing *st)
 static bool
 is_absent(void *arg)
 {
-	return look_before(arg) == SESSCACHE_OK;
+	return look_before(arg) != SESSCACHE_EXISTS;
 }
 
 static enum sesscache_status
@@ -363,6 +376,10 @@ store(struct sc_cache *cache, const struct sc_record_in *in, bool only_new,
 	st.now = now;
 	st.only_new = only_new;
 	st.stored.replaces = 0;
+	st.scratch = sc_scratch();
+	if (st.scratch == NULL)
+		return SESSCACHE_ENOMEM;
+	st.bytes = st.scratch->stored;
 	status = locate(cache, in->id, in->id_len, &st.spot);
 	if (status == SESSCACHE_OK && in->data == NULL && in->data_len > 0)
 		status = sc_fail(SESSCACHE_EINVAL, "data is NULL");
@@ -452,7 +469,9 @@ look_inside(struct looking *lk)
 	if (lk->lookup != NULL && !is_live(lk->cache, &lk->found, lk->now)) {
 		status = sc_store_remove(store, shard, lk->found.place.seq);
 		if (status == SESSCACHE_OK)
-			count(lk->cache, shard, SC_COUNT_EXPIRED);
+			count(lk->cache, shard,
+			    lk->found.damaged ? SC_COUNT_UNREADABLE :
+						SC_COUNT_EXPIRED);
 		return SESSCACHE_MISS; /* and if not, it goes later */
 	}
 	status = judge(lk);
@@ -530,16 +549,21 @@ static enum sesscache_status
 lookup(struct sc_cache *cache, struct sc_lookup *lookup, bool take,
     uint32_t now)
 {
-	struct looking lk;
+	struct sc_scratch *scratch = sc_scratch();
+	struct looking lk = {
+		.cache = cache,
+		.id = lookup->id,
+		.id_len = lookup->id_len,
+		.lookup = lookup,
+		.take = take,
+		.now = now,
+	};
 	enum sesscache_status status;
 
-	lk.cache = cache;
-	lk.id = lookup->id;
-	lk.id_len = lookup->id_len;
-	lk.lookup = lookup;
-	lk.take = take;
-	lk.now = now;
 	lookup->len = 0;
+	if (scratch == NULL)
+		return SESSCACHE_ENOMEM;
+	lk.found.bytes = scratch->found;
 	sc_seal_tend(&cache->seal, now);
 	status = locate(cache, lookup->id, lookup->id_len, &lk.spot);
 	if (status != SESSCACHE_OK)
@@ -572,15 +596,13 @@ sc_cache_take(struct sc_cache *cache, struct sc_lookup *lk, uint32_t now)
 enum sesscache_status
 sc_cache_remove(struct sc_cache *cache, const uint8_t *id, size_t id_len)
 {
-	struct looking lk;
+	struct sc_scratch *scratch = sc_scratch();
+	struct looking lk = { .cache = cache, .id = id, .id_len = id_len };
 	enum sesscache_status status;
 
-	lk.cache = cache;
-	lk.id = id;
-	lk.id_len = id_len;
-	lk.lookup = NULL;
-	lk.take = false;
-	lk.now = 0;
+	if (scratch == NULL)
+		return SESSCACHE_ENOMEM;
+	lk.found.bytes = scratch->found;
 	status = locate(cache, id, id_len, &lk.spot);
 	if (status == SESSCACHE_OK)
 		status = look(&lk);
@@ -610,6 +632,7 @@ struct scan {
 	void *arg;
 	bool stopped;
 	struct found found;
+	uint8_t bytes[SC_TREE_MAX_RECORD];
 	uint8_t data[SC_TREE_MAX_RECORD];
 };
 
@@ -674,7 +697,7 @@ scan_queue(struct scan *scan, unsigned shard, enum sesscache_queue queue)
 		if (status != SESSCACHE_OK)
 			return status;
 		status = sc_store_next(store, shard, queue, &seq, found->bytes,
-		    sizeof(found->bytes), &found->len);
+		    SC_SCRATCH_RECORD, &found->len);
 		used = status == SESSCACHE_OK &&
 		    sc_store_is_marked(store, shard, seq);
 		sc_store_leave(store, shard);
@@ -704,6 +727,7 @@ sc_cache_scan(struct sc_cache *cache, sc_scan_visit *visit, void *arg)
 	scan->visit = visit;
 	scan->arg = arg;
 	scan->stopped = false;
+	scan->found.bytes = scan->bytes;
 	for (shard = 0; status == SESSCACHE_OK && shard < shards; shard++) {
 		status = flush_all(cache, shard, 0);
 		if (status == SESSCACHE_OK)

@@ -8,21 +8,22 @@
 /* Bounds on one transaction: the pages that it takes are reserved. */
 enum {
 	STEP = 8, /* removals between two looks at the free pages */
-	PROMOTIONS = 128,
+	PROMOTED_BYTES = 12 * 1024,
 	SPARED = 256,
-	EXPIRED = 128,
+	EXPIRED = 64, /* of each queue */
 	STEPS = 4096,
 };
 
 struct eviction {
 	struct sc_room *room;
 	uint32_t now;
-	int promoted;
+	size_t promoted_bytes;
 	int spared;
 };
 
 struct candidate {
 	uint64_t seq;
+	size_t len; /* bytes of its first piece */
 	bool expired;
 	bool ticket; /* spent by its first use */
 };
@@ -44,6 +45,7 @@ look(struct eviction *ev, enum sesscache_queue queue, uint64_t from,
 	found->expired = !sc_record_peek(head.bytes, head.len, &flags,
 			     &expires_at) ||
 	    expires_at <= ev->now;
+	found->len = head.len;
 	found->ticket = (flags & SC_RECORD_TICKET) != 0;
 	return SESSCACHE_OK;
 }
@@ -61,9 +63,9 @@ evict_newcomer(struct eviction *ev)
 	if (oldest.expired)
 		return sc_room_delete(ev->room, SESSCACHE_NEWCOMER, oldest.seq,
 		    SC_COUNT_EXPIRED);
-	if (!oldest.ticket && ev->promoted < PROMOTIONS &&
+	if (!oldest.ticket && ev->promoted_bytes < PROMOTED_BYTES &&
 	    sc_room_take_mark(ev->room, oldest.seq)) {
-		ev->promoted++;
+		ev->promoted_bytes += oldest.len;
 		return sc_room_promote(ev->room, oldest.seq);
 	}
 	return sc_room_delete(ev->room, SESSCACHE_NEWCOMER, oldest.seq,
@@ -122,23 +124,28 @@ evict_one(struct eviction *ev)
 	return newcomers > regulars ? evict_newcomer(ev) : evict_regular(ev);
 }
 
-/* Of the oldest newcomers, those whose time is over. */
+/* Of the oldest of a queue, those whose time is over. */
 static enum sesscache_status
-remove_expired(struct eviction *ev)
+remove_expired(struct eviction *ev, enum sesscache_queue queue)
 {
+	struct sc_hand *hand = sc_room_hand(ev->room);
 	enum sesscache_status status = SESSCACHE_OK;
 	struct candidate oldest;
 	int i;
 
 	for (i = 0; status == SESSCACHE_OK && i < EXPIRED; i++) {
-		status = look(ev, SESSCACHE_NEWCOMER, 0, &oldest);
+		status = look(ev, queue, 0, &oldest);
 		if (status == SESSCACHE_OK && !oldest.expired)
 			break;
 		if (status == SESSCACHE_OK)
-			status = sc_room_delete(ev->room, SESSCACHE_NEWCOMER,
-			    oldest.seq, SC_COUNT_EXPIRED);
+			status = sc_room_delete(ev->room, queue, oldest.seq,
+			    SC_COUNT_EXPIRED);
+		if (status == SESSCACHE_OK && queue == SESSCACHE_REGULAR &&
+		    oldest.seq < hand->seq && hand->passed > 0)
+			hand->passed--;
 	}
-	return status;
+	/* MISS: none is left. */
+	return status == SESSCACHE_MISS ? SESSCACHE_OK : status;
 }
 
 enum sesscache_status
@@ -148,14 +155,13 @@ sc_evict(struct sc_room *room, uint32_t now)
 	enum sesscache_status status;
 	int i;
 
-	status = remove_expired(&ev);
-	for (i = 0; i < STEPS; i++) {
+	status = remove_expired(&ev, SESSCACHE_NEWCOMER);
+	if (status == SESSCACHE_OK)
+		status = remove_expired(&ev, SESSCACHE_REGULAR);
+	for (i = 0; status == SESSCACHE_OK && i < STEPS; i++) {
 		if (i % STEP == 0 && !sc_room_wanted(room))
 			break;
-		if (status == SESSCACHE_OK || status == SESSCACHE_MISS)
-			status = evict_one(&ev);
-		if (status != SESSCACHE_OK)
-			break;
+		status = evict_one(&ev);
 	}
 	/* MISS: nothing is left to go. */
 	return status == SESSCACHE_MISS ? SESSCACHE_OK : status;

@@ -83,6 +83,27 @@ sc_seal_init(struct sc_keys *keys)
 	return status;
 }
 
+enum sesscache_status
+sc_seal_revive(struct sc_keys *keys)
+{
+	uint32_t current = atomic_load(&keys->current);
+	uint32_t i, number;
+	bool sound = current != 0;
+
+	for (i = 0; i < SC_EPOCHS; i++) {
+		number = atomic_load(&keys->epochs[i].number);
+		if (number != 0 && number % SC_EPOCHS != i)
+			sound = false;
+		if (number != 0 && current % SC_EPOCHS == i &&
+		    number != current)
+			sound = false;
+	}
+	if (!sound)
+		return sc_fail(SESSCACHE_ECORRUPT,
+		    "the keys of the cache are damaged");
+	return sc_lock_init(&keys->lock);
+}
+
 static enum sesscache_status
 lock(const struct sc_seal *seal, unsigned wait_ms)
 {

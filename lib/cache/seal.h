@@ -55,6 +55,13 @@ struct sc_seal_of {
 enum sesscache_status sc_seal_init(struct sc_keys *keys) SESSCACHE_MUST_CHECK;
 
 /*
+ * Of keys that nobody else has in use: make their lock anew.  Returns
+ * SESSCACHE_OK, SESSCACHE_ECORRUPT if these cannot be keys, or as
+ * sc_lock_init().
+ */
+enum sesscache_status sc_seal_revive(struct sc_keys *keys) SESSCACHE_MUST_CHECK;
+
+/*
  * Make a key if one is due, destroy those that nothing live needs.  Costs two
  * loads if there is nothing to do, and never fails: it is done later then.
  */

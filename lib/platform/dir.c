@@ -2,6 +2,7 @@
 /*
  * See dir.h.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -58,6 +59,39 @@ make_dir(struct sc_dir *dir)
 	return SESSCACHE_OK;
 }
 
+static bool
+is_empty(const struct sc_dir *dir)
+{
+	int fd = openat(dir->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *list = fd >= 0 ? fdopendir(fd) : NULL;
+	struct dirent *entry;
+	int entries = 0;
+
+	if (list == NULL) {
+		if (fd >= 0)
+			close(fd);
+		return false;
+	}
+	for (entry = readdir(list); entry != NULL && entries <= 2;
+	     entry = readdir(list))
+		entries++; /* "." and ".." are two */
+	closedir(list);
+	return entries <= 2;
+}
+
+/* Of a process that died before it could, give the new directory away. */
+static enum sesscache_status
+hand_over(const struct sc_dir *dir, struct stat *st)
+{
+	if (!dir->owner.given || st->st_uid == dir->owner.uid ||
+	    st->st_uid != geteuid() || !is_empty(dir))
+		return SESSCACHE_OK;
+	if (fchown(dir->fd, dir->owner.uid, dir->owner.gid) != 0 ||
+	    fstat(dir->fd, st) != 0)
+		return call_failed(dir, "", "change the owner of");
+	return SESSCACHE_OK;
+}
+
 static enum sesscache_status
 open_dir(struct sc_dir *dir)
 {
@@ -108,6 +142,8 @@ sc_dir_open(struct sc_dir *dir, const char *path, bool create,
 	if (fstat(dir->fd, &st) != 0)
 		status = call_failed(dir, "", "inspect");
 	else
+		status = hand_over(dir, &st);
+	if (status == SESSCACHE_OK)
 		status = check_owner(dir, "", &st);
 	if (status != SESSCACHE_OK)
 		sc_dir_close(dir);

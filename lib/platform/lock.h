@@ -22,7 +22,9 @@ struct sc_lock {
 
 enum {
 	SC_LOCK_TRY = 0,
-	SC_LOCK_SERVING_MS = 20,   /* the longest that a handshake waits */
+	/* The longest that a handshake waits.  An owner that only lacks a
+	   processor has one by then, or the machine is hopelessly busy. */
+	SC_LOCK_SERVING_MS = 40,
 	SC_LOCK_PATIENT_MS = 1000, /* opening, purging, visiting */
 };
 

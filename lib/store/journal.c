@@ -22,11 +22,34 @@ is_dead(const struct sc_journal_entry *entry)
 	return atomic_load_explicit(&entry->dead, memory_order_relaxed) != 0;
 }
 
+/* Whether it leads to bytes of the journal: it may have been damaged. */
+static inline bool
+is_whole(const struct sc_journal_entry *entry)
+{
+	return entry->offset <= SC_JOURNAL_BYTES &&
+	    entry->len <= SC_JOURNAL_BYTES - entry->offset &&
+	    entry->queue <= SESSCACHE_REGULAR;
+}
+
+/* So many removals; never more than there can be, whatever it says. */
+static inline uint32_t
+removals(const struct sc_journal *journal)
+{
+	return journal->removals < SC_JOURNAL_REMOVALS ? journal->removals :
+							 SC_JOURNAL_REMOVALS;
+}
+
 void
 sc_journal_clear(struct sc_journal *journal)
 {
-	journal->count = 0;
 	journal->removals = 0;
+	sc_journal_clear_records(journal);
+}
+
+void
+sc_journal_clear_records(struct sc_journal *journal)
+{
+	journal->count = 0;
 	keep_order();
 	journal->bytes = 0;
 	journal->aliases = 0;
@@ -36,7 +59,6 @@ sc_journal_clear(struct sc_journal *journal)
 bool
 sc_journal_is_sound(const struct sc_journal *journal)
 {
-	const struct sc_journal_entry *entry;
 	uint32_t i;
 
 	if (journal->count > SC_JOURNAL_ENTRIES ||
@@ -44,10 +66,7 @@ sc_journal_is_sound(const struct sc_journal *journal)
 	    journal->bytes > SC_JOURNAL_BYTES)
 		return false;
 	for (i = 0; i < journal->count; i++) {
-		entry = &journal->entries[i];
-		if (entry->offset > SC_JOURNAL_BYTES ||
-		    entry->len > SC_JOURNAL_BYTES - entry->offset ||
-		    entry->queue > SESSCACHE_REGULAR)
+		if (!is_whole(&journal->entries[i]))
 			return false;
 	}
 	return true;
@@ -57,6 +76,7 @@ bool
 sc_journal_has_room(const struct sc_journal *journal, size_t len)
 {
 	return journal->count < SC_JOURNAL_ENTRIES &&
+	    journal->bytes <= SC_JOURNAL_BYTES &&
 	    len <= SC_JOURNAL_BYTES - journal->bytes;
 }
 
@@ -113,7 +133,7 @@ sc_journal_remove(struct sc_journal *journal, uint64_t seq)
 	journal->removed[journal->removals] = seq;
 	keep_order();
 	journal->removals++;
-	kill_entries(journal, seq, journal->count);
+	kill_entries(journal, seq, sc_journal_count(journal));
 }
 
 void
@@ -121,8 +141,8 @@ sc_journal_forget(struct sc_journal *journal, uint64_t seq)
 {
 	uint32_t i;
 
-	kill_entries(journal, seq, journal->count);
-	for (i = 0; i < journal->removals; i++) {
+	kill_entries(journal, seq, sc_journal_count(journal));
+	for (i = 0; i < removals(journal); i++) {
 		if (journal->removed[i] == seq)
 			journal->removed[i] = 0; /* no record has number 0 */
 	}
@@ -135,16 +155,18 @@ sc_journal_find(const struct sc_journal *journal, uint64_t seq,
 	const struct sc_journal_entry *entry;
 	uint32_t i;
 
-	for (i = seq < journal->lowest ? 0 : journal->count; i > 0; i--) {
+	i = seq < journal->lowest ? 0 : sc_journal_count(journal);
+	for (; i > 0; i--) {
 		entry = &journal->entries[i - 1];
-		if (journal->seqs[i - 1] != seq || is_dead(entry))
+		if (journal->seqs[i - 1] != seq || is_dead(entry) ||
+		    !is_whole(entry))
 			continue;
 		record->bytes = journal->data + entry->offset;
 		record->len = entry->len;
 		*queue = (enum sesscache_queue)entry->queue;
 		return SC_JOURNAL_FOUND;
 	}
-	for (i = 0; i < journal->removals; i++) {
+	for (i = 0; i < removals(journal); i++) {
 		if (journal->removed[i] == seq)
 			return SC_JOURNAL_REMOVED;
 	}
@@ -157,7 +179,8 @@ sc_journal_find_alias(const struct sc_journal *journal, uint64_t alias,
 {
 	uint32_t i;
 
-	for (i = journal->aliases == 0 ? 0 : journal->count; i > 0; i--) {
+	i = journal->aliases == 0 ? 0 : sc_journal_count(journal);
+	for (; i > 0; i--) {
 		if (journal->entries[i - 1].alias == alias &&
 		    !is_dead(&journal->entries[i - 1])) {
 			*seq = journal->seqs[i - 1];
@@ -171,14 +194,14 @@ unsigned
 sc_journal_order(const struct sc_journal *journal,
     uint8_t order[SC_JOURNAL_ENTRIES])
 {
-	unsigned i, at;
+	unsigned i, at, n = sc_journal_count(journal);
 
-	for (i = 0; i < journal->count; i++) {
+	for (i = 0; i < n; i++) {
 		for (at = i;
 		     at > 0 && journal->seqs[order[at - 1]] > journal->seqs[i];
 		     at--)
 			order[at] = order[at - 1];
 		order[at] = (uint8_t)i;
 	}
-	return journal->count;
+	return n;
 }

@@ -51,6 +51,7 @@ enum sc_journal_answer {
 };
 
 void sc_journal_clear(struct sc_journal *journal);
+void sc_journal_clear_records(struct sc_journal *journal); /* alone */
 
 /* Whether its counts are possible ones; else it is damaged. */
 bool sc_journal_is_sound(const struct sc_journal *journal);
@@ -59,6 +60,14 @@ static inline bool
 sc_journal_is_empty(const struct sc_journal *journal)
 {
 	return journal->count == 0 && journal->removals == 0;
+}
+
+/* Entries; never more than there can be, whatever the memory says. */
+static inline uint32_t
+sc_journal_count(const struct sc_journal *journal)
+{
+	return journal->count < SC_JOURNAL_ENTRIES ? journal->count :
+						     SC_JOURNAL_ENTRIES;
 }
 
 /* Room for one more record of this length, or for one more removal. */

@@ -29,12 +29,14 @@ struct sc_write {
 
 struct sc_tree {
 	MDB_env *env;
-	MDB_dbi queues[QUEUES];
+	MDB_dbi queues[QUEUES]; /* records, or their first pieces */
+	MDB_dbi pieces;         /* the others */
 	MDB_dbi aliases;
 	MDB_dbi main;
 	MDB_txn *reader; /* kept between reads; NULL: make one */
 	uint32_t reader_commits;
 	bool reader_live; /* else it is reset */
+	bool lost;        /* the map, and LMDB cannot get it back */
 	void *area;
 	size_t area_len;
 	struct sc_write write;
@@ -121,6 +123,8 @@ open_trees(struct sc_tree *tree, bool make, size_t area_bytes)
 	rc = mdb_dbi_open(txn, NULL, 0, &tree->main);
 	for (i = 0; rc == 0 && i < QUEUES; i++)
 		rc = mdb_dbi_open(txn, names[i], flags, &tree->queues[i]);
+	if (rc == 0)
+		rc = mdb_dbi_open(txn, "pieces", flags, &tree->pieces);
 	if (rc == 0)
 		rc = mdb_dbi_open(txn, "aliases", flags, &tree->aliases);
 	if (rc == 0 && make)
@@ -218,7 +222,7 @@ sc_tree_open(struct sc_tree **out, const char *path, uint64_t bytes, bool make,
 		return sc_fail(SESSCACHE_ENOMEM, "out of memory");
 	rc = mdb_env_create(&tree->env);
 	if (rc == 0)
-		rc = mdb_env_set_maxdbs(tree->env, QUEUES + 1);
+		rc = mdb_env_set_maxdbs(tree->env, QUEUES + 2);
 	if (rc == 0)
 		rc = mdb_env_set_mapsize(tree->env, bytes);
 	if (rc == 0)
@@ -259,6 +263,22 @@ sc_tree_fd(const struct sc_tree *tree)
 	return fd;
 }
 
+/*
+ * Whether so much can be mapped: LMDB gives up the old map before it tries,
+ * and would go on using it if that failed.
+ */
+static int
+try_map(const struct sc_tree *tree, uint64_t bytes)
+{
+	void *map = mmap(NULL, bytes, PROT_READ, MAP_SHARED, sc_tree_fd(tree),
+	    0);
+
+	if (map == MAP_FAILED)
+		return errno;
+	munmap(map, bytes);
+	return 0;
+}
+
 enum sesscache_status
 sc_tree_remap(struct sc_tree *tree, uint64_t bytes)
 {
@@ -266,7 +286,11 @@ sc_tree_remap(struct sc_tree *tree, uint64_t bytes)
 
 	read_end(tree);
 	tree->area = NULL;
-	rc = mdb_env_set_mapsize(tree->env, bytes);
+	rc = tree->lost ? ENOMEM : try_map(tree, bytes);
+	if (rc == 0) {
+		rc = mdb_env_set_mapsize(tree->env, bytes);
+		tree->lost = rc != 0;
+	}
 	if (rc == 0)
 		rc = find_area(tree);
 	return from_lmdb(rc, "mapping a data file");
@@ -290,29 +314,56 @@ sc_tree_forget(struct sc_tree *tree)
 
 /* --- reading ------------------------------------------------------------- */
 
-/* Gather the pieces from the one under the cursor on. */
+/* Add a piece to what was gathered. */
 static int
-gather(MDB_cursor *cursor, uint64_t seq, MDB_val *val, uint8_t *buf,
+append(uint8_t *buf, size_t size, size_t *len, const MDB_val *piece)
+{
+	if (*len + piece->mv_size > size)
+		return ERANGE;
+	memcpy(buf + *len, piece->mv_data, piece->mv_size);
+	*len += piece->mv_size;
+	return 0;
+}
+
+/* The pieces after the first need a cursor, which LMDB allocates: only
+ * records of CHUNK bytes or more pay for it. */
+static int
+gather_rest(struct sc_tree *tree, uint64_t seq, uint8_t *buf, size_t size,
+    size_t *len)
+{
+	uint64_t number = to_key(seq, 1);
+	MDB_val key = key_val(&number), val;
+	MDB_cursor *cursor = NULL;
+	MDB_cursor_op op = MDB_SET_KEY;
+	int rc;
+
+	rc = mdb_cursor_open(tree->reader, tree->pieces, &cursor);
+	if (rc != 0)
+		return rc;
+	do {
+		rc = mdb_cursor_get(cursor, &key, &val, op);
+		if (rc == 0 && val_u64(&key) != number++)
+			rc = MDB_CORRUPTED;
+		if (rc == 0)
+			rc = append(buf, size, len, &val);
+		op = MDB_NEXT;
+	} while (rc == 0 && val.mv_size == CHUNK);
+	mdb_cursor_close(cursor);
+	return rc == MDB_NOTFOUND ? MDB_CORRUPTED : rc;
+}
+
+/* A record, given its first piece. */
+static int
+gather(struct sc_tree *tree, uint64_t seq, const MDB_val *first, uint8_t *buf,
     size_t size, size_t *len)
 {
-	MDB_val key;
-	unsigned chunk = 0;
-	int rc = 0;
+	int rc;
 
 	*len = 0;
-	for (;;) {
-		if (*len + val->mv_size > size)
-			return ERANGE;
-		memcpy(buf + *len, val->mv_data, val->mv_size);
-		*len += val->mv_size;
-		if (val->mv_size < CHUNK)
-			return 0;
-		rc = mdb_cursor_get(cursor, &key, val, MDB_NEXT);
-		if (rc == 0 && val_u64(&key) != to_key(seq, ++chunk))
-			rc = MDB_CORRUPTED;
-		if (rc != 0)
-			return rc == MDB_NOTFOUND ? MDB_CORRUPTED : rc;
-	}
+	rc = append(buf, size, len, first);
+	if (rc == 0 && first->mv_size >= CHUNK)
+		rc = gather_rest(tree, seq, buf, size, len);
+	return rc;
 }
 
 static enum sesscache_status
@@ -323,55 +374,26 @@ from_read(int rc)
 	return from_lmdb(rc, "reading a data file");
 }
 
-/* The pieces after the first need a cursor, which LMDB allocates: only
- * records of more than CHUNK bytes pay for it. */
-static int
-read_long(struct sc_tree *tree, MDB_dbi dbi, uint64_t seq, uint8_t *buf,
-    size_t size, size_t *len)
-{
-	uint64_t first = to_key(seq, 0);
-	MDB_val key = key_val(&first), val;
-	MDB_cursor *cursor = NULL;
-	int rc;
-
-	rc = mdb_cursor_open(tree->reader, dbi, &cursor);
-	if (rc != 0)
-		return rc;
-	rc = mdb_cursor_get(cursor, &key, &val, MDB_SET_KEY);
-	if (rc == 0)
-		rc = gather(cursor, seq, &val, buf, size, len);
-	mdb_cursor_close(cursor);
-	return rc;
-}
-
 enum sesscache_status
 sc_tree_read(struct sc_tree *tree, uint32_t commits, uint64_t seq, uint8_t *buf,
     size_t size, size_t *len, enum sesscache_queue *queue)
 {
 	uint64_t first = to_key(seq, 0);
 	MDB_val key = key_val(&first), val;
-	MDB_dbi dbi = tree->queues[SESSCACHE_NEWCOMER];
 	int rc;
 
 	rc = read_begin(tree, commits);
 	if (rc != 0)
 		return from_read(rc);
 	*queue = SESSCACHE_NEWCOMER;
-	rc = mdb_get(tree->reader, dbi, &key, &val);
+	rc = mdb_get(tree->reader, tree->queues[*queue], &key, &val);
 	if (rc == MDB_NOTFOUND) {
 		*queue = SESSCACHE_REGULAR;
-		dbi = tree->queues[SESSCACHE_REGULAR];
-		rc = mdb_get(tree->reader, dbi, &key, &val);
+		rc = mdb_get(tree->reader, tree->queues[*queue], &key, &val);
 	}
-	if (rc != 0)
-		return from_read(rc);
-	if (val.mv_size >= CHUNK)
-		return from_read(read_long(tree, dbi, seq, buf, size, len));
-	if (val.mv_size > size)
-		return SESSCACHE_ETOOBIG;
-	memcpy(buf, val.mv_data, val.mv_size);
-	*len = val.mv_size;
-	return SESSCACHE_OK;
+	if (rc == 0)
+		rc = gather(tree, seq, &val, buf, size, len);
+	return from_read(rc);
 }
 
 enum sesscache_status
@@ -408,17 +430,17 @@ sc_tree_read_from(struct sc_tree *tree, uint32_t commits,
 	rc = mdb_cursor_get(cursor, &key, &val, MDB_SET_RANGE);
 	if (rc == 0) {
 		*seq = key_seq(val_u64(&key));
-		rc = gather(cursor, *seq, &val, buf, size, len);
+		rc = gather(tree, *seq, &val, buf, size, len);
 	}
 	mdb_cursor_close(cursor);
 	return from_read(rc);
 }
 
-/* Move the cursor to the first piece of the last record before a number. */
+/* Move the cursor to the last record before a number. */
 static int
 step_before(MDB_cursor *cursor, uint64_t seq, MDB_val *key, MDB_val *val)
 {
-	uint64_t at = to_key(seq, 0), first;
+	uint64_t at = to_key(seq, 0);
 	int rc;
 
 	*key = key_val(&at);
@@ -427,11 +449,7 @@ step_before(MDB_cursor *cursor, uint64_t seq, MDB_val *key, MDB_val *val)
 		rc = mdb_cursor_get(cursor, key, val, MDB_LAST);
 	else if (rc == 0)
 		rc = mdb_cursor_get(cursor, key, val, MDB_PREV);
-	if (rc != 0)
-		return rc;
-	first = to_key(key_seq(val_u64(key)), 0);
-	*key = key_val(&first);
-	return mdb_cursor_get(cursor, key, val, MDB_SET_KEY);
+	return rc;
 }
 
 enum sesscache_status
@@ -452,36 +470,52 @@ sc_tree_read_before(struct sc_tree *tree, uint32_t commits,
 	rc = step_before(cursor, *seq, &key, &val);
 	if (rc == 0) {
 		*seq = key_seq(val_u64(&key));
-		rc = gather(cursor, *seq, &val, buf, size, len);
+		rc = gather(tree, *seq, &val, buf, size, len);
 	}
 	mdb_cursor_close(cursor);
 	return from_read(rc);
 }
 
 static int
+add_pages(MDB_txn *txn, MDB_dbi dbi, MDB_stat *st, uint64_t *pages)
+{
+	int rc = mdb_stat(txn, dbi, st);
+
+	if (rc == 0)
+		*pages += st->ms_branch_pages + st->ms_leaf_pages +
+		    st->ms_overflow_pages;
+	return rc;
+}
+
+static int
 usage_of(struct sc_tree *tree, MDB_txn *txn, struct sc_tree_usage *usage)
 {
-	const MDB_dbi dbis[] = { 0 /* LMDB's list of free pages */, tree->main,
-		tree->aliases, tree->queues[0], tree->queues[1] };
+	const MDB_dbi others[] = { 0 /* LMDB's list of free pages */,
+		tree->main, tree->pieces };
 	MDB_envinfo info;
 	MDB_stat st;
 	size_t i;
-	int rc;
+	int rc = 0, q;
 
 	usage->pages_used = 2; /* the meta pages */
-	for (i = 0; i < sizeof(dbis) / sizeof(dbis[0]); i++) {
-		rc = mdb_stat(txn, dbis[i], &st);
-		if (rc != 0)
-			return rc;
-		usage->pages_used += st.ms_branch_pages + st.ms_leaf_pages +
-		    st.ms_overflow_pages;
-		if (i >= 3)
-			usage->records[i - 3] = st.ms_entries;
+	usage->alias_pages = 0;
+	for (i = 0; rc == 0 && i < sizeof(others) / sizeof(others[0]); i++)
+		rc = add_pages(txn, others[i], &st, &usage->pages_used);
+	for (q = 0; rc == 0 && q < QUEUES; q++) {
+		rc = add_pages(txn, tree->queues[q], &st, &usage->pages_used);
+		if (rc == 0)
+			usage->records[q] = st.ms_entries;
 	}
-	rc = mdb_env_info(tree->env, &info);
+	if (rc == 0)
+		rc = add_pages(txn, tree->aliases, &st, &usage->alias_pages);
+	if (rc == 0)
+		rc = mdb_env_info(tree->env, &info);
+	if (rc != 0)
+		return rc;
+	usage->pages_used += usage->alias_pages;
 	usage->page_bytes = st.ms_psize;
-	usage->pages = rc == 0 ? info.me_mapsize / st.ms_psize : 0;
-	return rc;
+	usage->pages = info.me_mapsize / st.ms_psize;
+	return 0;
 }
 
 enum sesscache_status
@@ -560,33 +594,39 @@ cursor_of(struct sc_write *write, enum sesscache_queue queue,
 	return rc;
 }
 
+/* At the end, if that is its place. */
+static int
+put_piece(struct sc_write *write, MDB_dbi dbi, uint64_t number, MDB_val *piece)
+{
+	MDB_val key = key_val(&number);
+	int rc;
+
+	rc = mdb_put(write->txn, dbi, &key, piece, MDB_APPEND);
+	if (rc == MDB_KEYEXIST)
+		rc = mdb_put(write->txn, dbi, &key, piece, 0);
+	return rc;
+}
+
 enum sesscache_status
 sc_tree_put(struct sc_write *write, enum sesscache_queue queue, uint64_t seq,
     struct sc_span record)
 {
 	MDB_dbi dbi = write->tree->queues[queue];
-	unsigned chunk = 0, flags = MDB_APPEND;
-	uint64_t number;
-	MDB_val key, val;
+	unsigned chunk = 0;
+	MDB_val piece;
 	size_t at = 0;
 	int rc;
 
 	do {
-		number = to_key(seq, chunk);
-		val.mv_size = record.len - at;
-		if (val.mv_size > CHUNK)
-			val.mv_size = CHUNK;
+		piece.mv_size = record.len - at;
+		if (piece.mv_size > CHUNK)
+			piece.mv_size = CHUNK;
 		/* LMDB copies from it and does not write to it. */
-		val.mv_data = (void *)(uintptr_t)(record.bytes + at);
-		key = key_val(&number);
-		rc = mdb_put(write->txn, dbi, &key, &val, flags);
-		if (rc == MDB_KEYEXIST && flags != 0) {
-			flags = 0; /* not the newest: found its place */
-			continue;
-		}
-		at += val.mv_size;
-		chunk++;
-	} while (rc == MDB_KEYEXIST || (rc == 0 && val.mv_size == CHUNK));
+		piece.mv_data = (void *)(uintptr_t)(record.bytes + at);
+		at += piece.mv_size;
+		rc = put_piece(write, dbi, to_key(seq, chunk++), &piece);
+		dbi = write->tree->pieces;
+	} while (rc == 0 && piece.mv_size == CHUNK);
 	return from_write(rc);
 }
 
@@ -601,13 +641,13 @@ sc_tree_delete(struct sc_write *write, enum sesscache_queue queue, uint64_t seq)
 	int rc;
 
 	do {
-		number = to_key(seq, chunk);
+		number = to_key(seq, chunk++);
 		key = key_val(&number);
 		rc = mdb_get(write->txn, dbi, &key, &val);
 		len = rc == 0 ? val.mv_size : 0;
 		if (rc == 0)
 			rc = mdb_del(write->txn, dbi, &key, NULL);
-		chunk++;
+		dbi = write->tree->pieces;
 	} while (rc == 0 && len >= CHUNK);
 	if (rc == MDB_NOTFOUND && chunk > 1)
 		rc = 0; /* its last pieces were missing: they are gone now */
@@ -674,28 +714,23 @@ enum sesscache_status
 sc_tree_move(struct sc_write *write, enum sesscache_queue from,
     enum sesscache_queue to, uint64_t seq)
 {
+	uint64_t number = to_key(seq, 0);
+	MDB_val key = key_val(&number), val;
 	uint8_t piece[CHUNK];
-	unsigned chunk = 0;
-	uint64_t number;
-	MDB_val key, val;
 	int rc;
 
-	do {
-		number = to_key(seq, chunk++);
-		key = key_val(&number);
-		rc = mdb_get(write->txn, write->tree->queues[from], &key, &val);
-		if (rc == 0 && val.mv_size > sizeof(piece))
-			rc = MDB_CORRUPTED;
-		if (rc != 0)
-			break;
-		/* The put may reuse the page that the piece is on. */
-		memcpy(piece, val.mv_data, val.mv_size);
-		val.mv_data = piece;
-		rc = mdb_del(write->txn, write->tree->queues[from], &key, NULL);
-		if (rc == 0)
-			rc = mdb_put(write->txn, write->tree->queues[to], &key,
-			    &val, 0);
-	} while (rc == 0 && val.mv_size == CHUNK);
+	rc = mdb_get(write->txn, write->tree->queues[from], &key, &val);
+	if (rc == 0 && val.mv_size > sizeof(piece))
+		rc = MDB_CORRUPTED;
+	if (rc != 0)
+		return from_write(rc);
+	/* The put may reuse the page that the piece is on. */
+	memcpy(piece, val.mv_data, val.mv_size);
+	val.mv_data = piece;
+	rc = mdb_del(write->txn, write->tree->queues[from], &key, NULL);
+	if (rc == 0)
+		rc = mdb_put(write->txn, write->tree->queues[to], &key, &val,
+		    0);
 	return from_write(rc);
 }
 

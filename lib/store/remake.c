@@ -20,7 +20,8 @@ enum {
 	PAGE = 4096,
 	PAGE_ROOM = PAGE - 16, /* less its header */
 	NODE_OVERHEAD = 20,    /* bytes: node, key, index, rounding */
-	ALIAS_OVERHEAD = 56,   /* bytes: their tree's pages are 2/3 full */
+	ALIAS_OVERHEAD = 160,  /* bytes: their tree's pages are 2/3 full, and
+	                          three times as many are kept free */
 	MARGIN_PAGES = 90,     /* the reserve, meta pages, roots */
 	COPY_BATCH = 2048,     /* records a transaction */
 };
@@ -395,11 +396,19 @@ static enum sesscache_status
 claim_file(struct sc_store *store, const char *name, uint64_t bytes, int *fd)
 {
 	enum sesscache_status status;
+	char fresh[40];
 	struct stat st;
 
 	status = sc_dir_open_file(&store->dir, name, fd, &st);
-	if (status == SESSCACHE_MISS || status == SESSCACHE_EUNSAFE)
-		return sc_dir_make_file(&store->dir, name, 0, fd);
+	if (status == SESSCACHE_MISS || status == SESSCACHE_EUNSAFE) {
+		/* It has its name once it has its owner. */
+		snprintf(fresh, sizeof(fresh), "%s.new", name);
+		sc_dir_remove_file(&store->dir, name);
+		status = sc_dir_make_file(&store->dir, fresh, 0, fd);
+		return status == SESSCACHE_OK ?
+		    sc_dir_rename(&store->dir, fresh, name) :
+		    status;
+	}
 	/* While it still has its sessions, see that the new size can be had. */
 	if (status == SESSCACHE_OK && (uint64_t)st.st_size < bytes) {
 		status = sc_dir_allocate(&store->dir, name, *fd, bytes);

@@ -15,7 +15,15 @@
  * one takes: the journal's records, the paths to both ends of two trees, some
  * aliases and the list of free pages.
  */
-enum { RESERVE_PAGES = 72 };
+enum {
+	RESERVE_PAGES = 72,
+	/* Pages of aliases that a transaction changes: one for each record
+	 * that it writes, removes or evicts. */
+	SCATTERED_MOST = 3 * SC_JOURNAL_ENTRIES,
+};
+
+/* Removals in one transaction. */
+enum { REMOVALS = 16 };
 
 /* Of the turns of a thread, one in so many: odd, so that it meets each shard. */
 enum { DOUBT = 61 };
@@ -26,6 +34,7 @@ struct sc_room {
 	struct sc_write *write;
 	uint64_t reserve_pages;
 	uint64_t highest; /* sequence number in the tree */
+	bool tight;       /* spare nothing: that would take pages itself */
 };
 
 /* --- counters and numbers ------------------------------------------------ */
@@ -84,17 +93,33 @@ sc_shard_in_child(void)
 /*
  * That a lock does not seem free is a hint, and one that a process leaves
  * behind when it dies: now and then it is not believed, or nobody would ever
- * take that lock again and correct it.
+ * take that lock again and correct it.  The gate is taken by the next store.
  */
-static bool
-seems_usable(struct sc_state *state)
+static void
+doubt(struct sc_shard *sh)
 {
-	bool is_free = sc_lock_seems_free(&state->gate) &&
-	    sc_lock_seems_free(&state->work);
+	enum sc_lock_event event;
 
-	return atomic_load_explicit(&state->broken, memory_order_relaxed) ==
-	    0 &&
-	    (is_free || turn % DOUBT == 0);
+	if (sc_lock_seems_free(&sh->state->work) ||
+	    pthread_mutex_trylock(&sh->work) != 0)
+		return;
+	if (sc_lock_take(&sh->state->work, SC_LOCK_TRY, &event) == SESSCACHE_OK)
+		sc_lock_release(&sh->state->work);
+	pthread_mutex_unlock(&sh->work);
+}
+
+static bool
+seems_usable(struct sc_shard *sh)
+{
+	if (atomic_load_explicit(&sh->state->broken, memory_order_relaxed) != 0)
+		return false;
+	if (sc_lock_seems_free(&sh->state->gate) &&
+	    sc_lock_seems_free(&sh->state->work))
+		return true;
+	if (turn % DOUBT != 0)
+		return false;
+	doubt(sh);
+	return true;
 }
 
 unsigned
@@ -107,7 +132,7 @@ sc_store_pick(struct sc_store *store)
 		turn = atomic_fetch_add(&threads, 7) + (unsigned)getpid() + 1;
 	for (i = 0; i < store->shards; i++) {
 		shard = turn++ & (store->shards - 1);
-		if (seems_usable(store->shard[shard].state))
+		if (seems_usable(&store->shard[shard]))
 			return shard;
 	}
 	return turn++ & (store->shards - 1);
@@ -470,7 +495,8 @@ count_journal(struct sc_shard *sh, const struct sc_journal *journal,
 	enum sesscache_status status = SESSCACHE_OK;
 	uint32_t i, j;
 
-	for (i = 0; status == SESSCACHE_OK && i < journal->count; i++) {
+	for (i = 0; status == SESSCACHE_OK && i < sc_journal_count(journal);
+	     i++) {
 		if (atomic_load(&journal->entries[i].dead) != 0 ||
 		    own_answer(journal, newer, journal->seqs[i]) !=
 			SC_JOURNAL_FOUND)
@@ -514,10 +540,15 @@ bool
 sc_room_wanted(struct sc_room *room)
 {
 	struct sc_tree_usage usage;
+	uint64_t scattered;
 
 	if (sc_tree_written(room->write, &usage) != SESSCACHE_OK)
 		return false;
-	return usage.pages - usage.pages_used < room->reserve_pages;
+	/* Aliases come and go all over their tree. */
+	scattered = usage.alias_pages < SCATTERED_MOST ? usage.alias_pages :
+							 SCATTERED_MOST;
+	return usage.pages - usage.pages_used <
+	    room->reserve_pages + 3 * scattered;
 }
 
 uint64_t
@@ -597,7 +628,8 @@ sc_room_promote(struct sc_room *room, uint64_t seq)
 bool
 sc_room_take_mark(struct sc_room *room, uint64_t seq)
 {
-	return clear_mark(room->store->shard[room->shard].area, seq);
+	return !room->tight &&
+	    clear_mark(room->store->shard[room->shard].area, seq);
 }
 
 struct sc_hand *
@@ -655,6 +687,19 @@ place_journal(struct sc_room *room, const struct sc_journal *journal)
 	return status;
 }
 
+/* Of a journal's removals, those of one transaction. */
+static enum sesscache_status
+remove_some(struct sc_room *room, const struct sc_journal *journal,
+    uint32_t first)
+{
+	enum sesscache_status status = SESSCACHE_OK;
+	uint32_t i;
+
+	for (i = first; status == SESSCACHE_OK && i < first + REMOVALS; i++)
+		status = erase_anywhere(room->write, journal->removed[i]);
+	return status;
+}
+
 static enum sesscache_status
 find_highest(struct sc_room *room)
 {
@@ -677,6 +722,9 @@ struct batch {
 	void *arg;
 	uint32_t now;
 	uint64_t reserve_pages;
+	bool tight; /* there was no room for the last one */
+	const struct sc_journal *removing; /* some removals of it alone */
+	uint32_t first;                    /* of these */
 };
 
 /* Commit inside the gate: no lookup sees half of it, nor the record twice. */
@@ -716,7 +764,8 @@ run(struct sc_store *store, unsigned shard, const struct batch *batch)
 {
 	struct sc_room room = { .store = store,
 		.shard = shard,
-		.reserve_pages = batch->reserve_pages };
+		.reserve_pages = batch->reserve_pages,
+		.tight = batch->tight };
 	enum sesscache_status status;
 
 	status = sc_tree_begin(store->shard[shard].tree, &room.write);
@@ -725,6 +774,8 @@ run(struct sc_store *store, unsigned shard, const struct batch *batch)
 	status = store->make_room(&room, batch->now);
 	if (status == SESSCACHE_OK)
 		status = find_highest(&room);
+	if (status == SESSCACHE_OK && batch->removing != NULL)
+		status = remove_some(&room, batch->removing, batch->first);
 	if (status == SESSCACHE_OK && batch->journal != NULL)
 		status = place_journal(&room, batch->journal);
 	if (status == SESSCACHE_OK && batch->stored != NULL)
@@ -737,35 +788,59 @@ run(struct sc_store *store, unsigned shard, const struct batch *batch)
 }
 
 /*
+ * Removals hit pages anywhere, one or two each, and what they free can be used
+ * again only two transactions later: all but the last few have transactions of
+ * their own.  The journal stays until the last.
+ */
+static enum sesscache_status
+run_removals_first(struct sc_store *store, unsigned shard,
+    const struct batch *batch)
+{
+	struct batch part = { .now = batch->now,
+		.reserve_pages = batch->reserve_pages,
+		.removing = batch->journal };
+	enum sesscache_status status = SESSCACHE_OK;
+
+	for (; status == SESSCACHE_OK && batch->journal != NULL &&
+	     part.first + REMOVALS < batch->journal->removals;
+	     part.first += REMOVALS)
+		status = run(store, shard, &part);
+	return status == SESSCACHE_OK ? run(store, shard, batch) : status;
+}
+
+/*
  * Run a batch.  If it does not fit in spite of the reserve, make more room in
  * transactions of their own, so that LMDB may reuse the pages, and run it
- * again.  What does not fit then is given up: a shard must not stop.
+ * again.  Records that do not fit then are given up: a shard must not stop.
+ * Removals never are, or what was removed would come back.
  */
 static enum sesscache_status
 run_surely(struct sc_store *store, unsigned shard, const struct batch *batch)
 {
 	struct batch room_only = { .now = batch->now,
-		.reserve_pages = batch->reserve_pages };
-	enum sesscache_status status = run(store, shard, batch);
+		.reserve_pages = batch->reserve_pages,
+		.tight = true };
+	enum sesscache_status status = run_removals_first(store, shard, batch);
 	int i;
 
 	for (i = 0; status == SESSCACHE_ENOSPC && i < 4; i++) {
-		room_only.reserve_pages += RESERVE_PAGES;
+		room_only.reserve_pages += RESERVE_PAGES / 3;
 		status = run(store, shard, &room_only);
 		if (status == SESSCACHE_OK)
-			status = i < 2 ? SESSCACHE_ENOSPC :
-					 run(store, shard, batch);
+			status = i < 2 ?
+			    SESSCACHE_ENOSPC :
+			    run_removals_first(store, shard, batch);
 	}
 	if (status == SESSCACHE_ENOSPC && batch->journal != NULL) {
 		sc_store_count(store, shard, SC_COUNT_FAILED,
 		    batch->journal->count);
 		if (sc_store_enter(store, shard, SC_LOCK_SERVING_MS) ==
 		    SESSCACHE_OK) {
-			sc_journal_clear(batch->journal);
+			sc_journal_clear_records(batch->journal);
 			sc_store_leave(store, shard);
 		}
 	}
-	return status;
+	return status == SESSCACHE_ENOSPC ? SESSCACHE_EBUSY : status;
 }
 
 /*
@@ -796,6 +871,10 @@ seal(struct sc_store *store, unsigned shard, enum sc_flush what,
 		*sealed = journal;
 		atomic_fetch_xor_explicit(&area->active, 1,
 		    memory_order_relaxed);
+	}
+	if (*sealed != NULL && !sc_journal_is_sound(*sealed)) {
+		sc_journal_clear(*sealed); /* somebody wrote into it */
+		*sealed = NULL;
 	}
 	sc_store_leave(store, shard);
 	return SESSCACHE_OK;

@@ -190,18 +190,49 @@ init_locks(struct sc_store *store)
 	return status;
 }
 
+/* Numbers that no cache reaches in its life: somebody wrote over them. */
+static enum sesscache_status
+check_states(const struct sc_store *store)
+{
+	const uint64_t too_high = UINT64_C(1) << 56;
+	struct sc_state *state;
+	unsigned i;
+
+	for (i = 0; i < store->shards; i++) {
+		state = store->shard[i].state;
+		if (atomic_load(&state->next_seq) - 1 >= too_high ||
+		    atomic_load(&state->last_write) >= 2 * too_high)
+			return sc_fail(SESSCACHE_ECORRUPT,
+			    "%s/" CONTROL " is damaged: shard %u",
+			    store->dir.path, i);
+	}
+	return SESSCACHE_OK;
+}
+
+/* Alone: whatever was left in the locks, nobody is waiting. */
+static enum sesscache_status
+revive(struct sc_store *store, const struct sc_store_config *config)
+{
+	enum sesscache_status status = check_states(store);
+
+	if (status == SESSCACHE_OK)
+		status = init_locks(store);
+	if (status == SESSCACHE_OK && config->revive != NULL)
+		status = config->revive(sc_store_cache_part(store));
+	return status;
+}
+
 /*
  * Every process that has the cache holds a shared flock on the control file.
- * Whoever finds that it is alone makes the locks anew: whatever was left in
- * them, nobody is waiting.
+ * Whoever finds that it is alone makes the locks anew.
  */
 static enum sesscache_status
-join(struct sc_store *store)
+join(struct sc_store *store, const struct sc_store_config *config)
 {
 	enum sesscache_status status = SESSCACHE_OK;
 
 	if (flock(store->control_fd, LOCK_EX | LOCK_NB) == 0)
-		status = init_locks(store);
+		status = revive(store, config);
 	if (flock(store->control_fd, LOCK_SH | LOCK_NB) != 0 &&
 	    status == SESSCACHE_OK)
 		status = sc_fail(SESSCACHE_ESYS,
@@ -272,7 +303,7 @@ open_existing(struct sc_store *store, const struct sc_store_config *config,
 	if (status == SESSCACHE_OK)
 		status = map_control(store, control_bytes(store->shards));
 	if (status == SESSCACHE_OK)
-		status = join(store);
+		status = join(store, config);
 	if (status == SESSCACHE_OK)
 		status = open_shards(store, config->create, opened);
 	return status;
@@ -368,7 +399,7 @@ make_files(struct sc_store *store, const struct sc_store_config *config)
 	for (i = 0; status == SESSCACHE_OK && i < store->shards; i++)
 		status = sc_shard_remake(store, i, bytes, false);
 	if (status == SESSCACHE_OK)
-		status = join(store);
+		status = join(store, config);
 	if (status == SESSCACHE_OK) /* complete: now it is there */
 		status = sc_dir_rename(&store->dir, CONTROL_NEW, CONTROL);
 	return status;

@@ -75,6 +75,9 @@ struct sc_store_config {
 	gid_t owner_gid;
 	/* Fill the cache's zeroed part of a new control file. */
 	enum sesscache_status (*init)(void *part);
+	/* Nobody else has the cache: make the locks of that part anew;
+	 * SESSCACHE_ECORRUPT if it is damaged.  NULL: nothing to do. */
+	enum sesscache_status (*revive)(void *part);
 	sc_make_room *make_room;
 };
 

@@ -75,10 +75,11 @@ enum sesscache_status sc_tree_read_before(struct sc_tree *tree,
     uint32_t commits, enum sesscache_queue queue, uint64_t *seq, uint8_t *buf,
     size_t size, size_t *len) SESSCACHE_MUST_CHECK;
 
-/* How full it is; pieces count as records. */
+/* How full it is. */
 struct sc_tree_usage {
 	uint64_t records[2]; /* by queue */
 	uint64_t pages_used;
+	uint64_t alias_pages; /* of these */
 	uint64_t pages; /* of the whole file */
 	uint64_t page_bytes;
 };
