@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# The code is compiled once, into a convenience library that the unit tests
+# link; the product is the same objects behind the version script.
+
+noinst_LTLIBRARIES += lib/libsesscache-internal.la
+lib_libsesscache_internal_la_SOURCES = \
+	lib/cache/address.c \
+	lib/cache/address.h \
+	lib/cache/cache.c \
+	lib/cache/cache.h \
+	lib/cache/evict.c \
+	lib/cache/evict.h \
+	lib/cache/record.c \
+	lib/cache/record.h \
+	lib/cache/scratch.c \
+	lib/cache/scratch.h \
+	lib/cache/seal.c \
+	lib/cache/seal.h \
+	lib/front/handle.c \
+	lib/front/handle.h \
+	lib/front/inspect.c \
+	lib/front/openssl.c \
+	lib/front/openssl.h \
+	lib/front/settings.c \
+	lib/front/settings.h \
+	lib/platform/dir.c \
+	lib/platform/dir.h \
+	lib/platform/fork.c \
+	lib/platform/fork.h \
+	lib/platform/host.c \
+	lib/platform/host.h \
+	lib/platform/lock.c \
+	lib/platform/lock.h \
+	lib/store/journal.c \
+	lib/store/journal.h \
+	lib/store/lmdb.c \
+	lib/store/remake.c \
+	lib/store/shard.c \
+	lib/store/shard.h \
+	lib/store/store.c \
+	lib/store/store.h \
+	lib/store/tree.h \
+	lib/sesscache.h \
+	lib/status.c \
+	lib/status.h
+lib_libsesscache_internal_la_LIBADD = $(OPENSSL_LIBS) $(LMDB_LIBS)
+
+lib_LTLIBRARIES += lib/libsesscache.la
+lib_libsesscache_la_SOURCES =
+lib_libsesscache_la_LIBADD = lib/libsesscache-internal.la
+# libcrypto and fork() keep pointers to its functions: it cannot be unloaded.
+lib_libsesscache_la_LDFLAGS = $(AM_LDFLAGS) -no-undefined \
+	-Wl,-z,nodelete \
+	-version-info $(SESSCACHE_ABI) \
+	-Wl,--version-script=$(top_srcdir)/lib/sesscache.map
+EXTRA_lib_libsesscache_la_DEPENDENCIES = $(top_srcdir)/lib/sesscache.map
+
+include_HEADERS = lib/sesscache.h
+pkgconfig_DATA = lib/sesscache.pc
+
+EXTRA_DIST += lib/sesscache.map lib/sesscache.pc.in
