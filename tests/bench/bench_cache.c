@@ -1,0 +1,460 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * How fast is the cache, beside what one would use instead?  Lookups, stores
+ * into a full cache, a mix of both and takes, by one process and by several,
+ * each next to its baselines in the same run; what a MiB holds; what is
+ * allocated.  Exit status 0: it ran; 1: it did not, or with --strict a target
+ * was missed; 2: usage.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "bench.h"
+
+#define EXIT_USAGE 2
+#define RECORDS_DEFAULT 100000
+#define RECORDS_MIN 10000 /* fewer do not fill the smallest cache */
+#define RECORDS_MAX 50000000
+#define RECORD_LEN_DEFAULT 160 /* bytes */
+#define SECONDS_DEFAULT 0.7
+#define SECONDS_MAX 600.0
+#define ROUNDS_DEFAULT 3
+#define DIR_DEFAULT "/dev/shm"
+#define SHORT_OPTIONS "b:d:hn:o:p:r:S:s:t:"
+
+enum { OPTION_JSON = UCHAR_MAX + 1, OPTION_STRICT };
+
+static const struct option long_options[] = {
+	{ "json", required_argument, NULL, OPTION_JSON },
+	{ "strict", no_argument, NULL, OPTION_STRICT },
+	{ "help", no_argument, NULL, 'h' },
+	{ NULL, 0, NULL, 0 },
+};
+
+static void
+print_usage(FILE *file)
+{
+	(void)fputs("usage: bench_cache [-h] [-b BYTES] [-d DIR] [-n RECORDS] "
+		    "[-o NAME=VALUE]\n"
+		    "                   [-p COUNTS] [-r ROUNDS] [-S SYSTEMS] "
+		    "[-s SECONDS] [-t TESTS]\n"
+		    "                   [--json FILE] [--strict]\n"
+		    "  -b BYTES       of a record (160)\n"
+		    "  -d DIR         where files are made (/dev/shm)\n"
+		    "  -n RECORDS     that fill a cache (100000)\n"
+		    "  -o NAME=VALUE  a setting of sesscache\n"
+		    "  -p COUNTS      of processes (1,2,4,8)\n"
+		    "  -r ROUNDS      of which the median counts (3)\n"
+		    "  -S SYSTEMS     (sesscache,lmdb,shm,floor,lmdb*,shm*)\n"
+		    "  -s SECONDS     a cell and round (0.7)\n"
+		    "  -t TESTS       (lookup,store,mix,take,beside,capacity)\n"
+		    "  --json FILE    the results for programs, too\n"
+		    "  --strict       exit with 1 if a target is missed\n",
+	    file);
+}
+
+/* --- options --------------------------------------------------------------- */
+
+static int
+parse_number(char option, const char *text, unsigned long min,
+    unsigned long max, size_t *out)
+{
+	unsigned long number;
+	char *end;
+	int rc = 0;
+
+	errno = 0;
+	number = strtoul(text, &end, 10);
+	if (errno != 0 || end == text || *end != '\0' || *text == '-' ||
+	    number < min || number > max)
+		rc = bench_fail("-%c %s: not a number from %lu to %lu", option,
+		    text, min, max);
+	else
+		*out = number;
+	return rc;
+}
+
+static int
+parse_seconds(const char *text, double *out)
+{
+	double seconds;
+	char *end;
+	int rc = 0;
+
+	seconds = strtod(text, &end);
+	if (end == text || *end != '\0' ||
+	    !(seconds >= 0.01 && seconds <= SECONDS_MAX))
+		rc = bench_fail("-s %s: not seconds from 0.01 to %g", text,
+		    SECONDS_MAX);
+	else
+		*out = seconds;
+	return rc;
+}
+
+static int
+parse_counts(char *text, struct bench_options *options)
+{
+	size_t number = 0;
+	char *rest = NULL;
+	char *word;
+	int rc = 0;
+
+	options->n_counts = 0;
+	for (word = strtok_r(text, ",", &rest); word != NULL && rc == 0;
+	     word = strtok_r(NULL, ",", &rest)) {
+		rc = parse_number('p', word, 1, BENCH_PROCESSES_MAX, &number);
+		if (rc == 0 && options->n_counts == BENCH_COUNTS_MAX)
+			rc = bench_fail("-p: more than %d counts",
+			    BENCH_COUNTS_MAX);
+		if (rc == 0) {
+			options->counts[options->n_counts] = (unsigned)number;
+			options->n_counts++;
+		}
+	}
+	if (rc == 0 && options->n_counts == 0)
+		rc = bench_fail("-p: no count");
+	return rc;
+}
+
+static int
+parse_systems(char *text, struct bench_options *options)
+{
+	bool found = false;
+	char *rest = NULL;
+	char *word;
+	int rc = 0;
+	size_t i;
+
+	memset(options->systems, 0, sizeof options->systems);
+	for (word = strtok_r(text, ",", &rest); word != NULL && rc == 0;
+	     word = strtok_r(NULL, ",", &rest)) {
+		found = false;
+		for (i = 0; i < BENCH_SYSTEMS; i++) {
+			if (strcmp(word, bench_systems[i]->name) == 0) {
+				options->systems[i] = true;
+				found = true;
+			}
+		}
+		if (!found)
+			rc = bench_fail("-S %s: no such system", word);
+	}
+	return rc;
+}
+
+static int
+parse_tests(char *text, struct bench_options *options)
+{
+	bool found = false;
+	char *rest = NULL;
+	size_t phase;
+	char *word;
+	int rc = 0;
+
+	memset(options->phases, 0, sizeof options->phases);
+	options->capacity = false;
+	for (word = strtok_r(text, ",", &rest); word != NULL && rc == 0;
+	     word = strtok_r(NULL, ",", &rest)) {
+		found = strcmp(word, "capacity") == 0;
+		options->capacity = options->capacity || found;
+		for (phase = 0; phase <= BENCH_PHASE_BESIDE; phase++) {
+			if (strcmp(word,
+				bench_phase_name((enum bench_phase)phase)) ==
+			    0) {
+				options->phases[phase] = true;
+				found = true;
+			}
+		}
+		if (!found)
+			rc = bench_fail("-t %s: no such test", word);
+	}
+	return rc;
+}
+
+static int
+add_setting(const char *text, struct bench_options *options)
+{
+	struct bench_shape *shape = &options->shape;
+	int rc = 0;
+
+	if (shape->n_settings == BENCH_SETTINGS_MAX) {
+		rc = bench_fail("-o: more than %d settings",
+		    BENCH_SETTINGS_MAX);
+	} else {
+		shape->settings[shape->n_settings] = text;
+		shape->n_settings++;
+	}
+	return rc;
+}
+
+static int
+parse_option(int option, struct bench_options *options)
+{
+	struct bench_shape *shape = &options->shape;
+	size_t number = options->rounds;
+	int rc = 0;
+
+	switch (option) {
+	case 'b':
+		rc = parse_number('b', optarg, BENCH_RECORD_MIN,
+		    BENCH_RECORD_MAX, &shape->record_len);
+		break;
+	case 'd':
+		shape->dir = optarg;
+		break;
+	case 'n':
+		rc = parse_number('n', optarg, RECORDS_MIN, RECORDS_MAX,
+		    &shape->records);
+		break;
+	case 'o':
+		rc = add_setting(optarg, options);
+		break;
+	case 'p':
+		rc = parse_counts(optarg, options);
+		break;
+	case 'r':
+		rc = parse_number('r', optarg, 1, BENCH_ROUNDS_MAX, &number);
+		options->rounds = (unsigned)number;
+		break;
+	case 'S':
+		rc = parse_systems(optarg, options);
+		break;
+	case 's':
+		rc = parse_seconds(optarg, &options->seconds);
+		break;
+	case 't':
+		rc = parse_tests(optarg, options);
+		break;
+	case OPTION_JSON:
+		options->json = optarg;
+		break;
+	case OPTION_STRICT:
+		options->strict = true;
+		break;
+	default:
+		rc = -1;
+	}
+	return rc;
+}
+
+static void
+set_defaults(struct bench_options *options)
+{
+	static const unsigned counts[] = { 1, 2, 4, 8 };
+	size_t i;
+
+	memset(options, 0, sizeof *options);
+	options->shape.dir = DIR_DEFAULT;
+	options->shape.records = RECORDS_DEFAULT;
+	options->shape.record_len = RECORD_LEN_DEFAULT;
+	options->seconds = SECONDS_DEFAULT;
+	options->rounds = ROUNDS_DEFAULT;
+	memcpy(options->counts, counts, sizeof counts);
+	options->n_counts = sizeof counts / sizeof counts[0];
+	options->capacity = true;
+	for (i = 0; i < BENCH_SYSTEMS; i++)
+		options->systems[i] = true;
+	for (i = 0; i <= BENCH_PHASE_BESIDE; i++)
+		options->phases[i] = true;
+}
+
+/* --- the run --------------------------------------------------------------- */
+
+static int
+write_json(const struct bench_options *options,
+    const struct bench_report *report, const struct bench_target *targets)
+{
+	FILE *file;
+	int rc = 0;
+
+	file = fopen(options->json, "we");
+	if (file != NULL) {
+		bench_print_json(file, options, report, targets);
+		if (ferror(file) != 0)
+			rc = -1;
+		if (fclose(file) != 0)
+			rc = -1;
+	}
+	if (file == NULL || rc != 0)
+		rc = bench_fail("%s: %s", options->json, strerror(errno));
+	return rc;
+}
+
+/* What must not be, however fast it is. */
+static int
+check_report(const struct bench_report *report)
+{
+	const struct bench_cell *cell;
+	size_t phase, count, system;
+	uint64_t lost = 0;
+	uint64_t wrong = 0;
+	int rc = 0;
+
+	for (phase = 0; phase < BENCH_PHASES; phase++)
+		for (count = 0; count < BENCH_COUNTS_MAX; count++)
+			for (system = 0; system < BENCH_SYSTEMS; system++) {
+				cell = &report->cells[phase][count][system];
+				wrong += cell->wrong;
+				if (phase == BENCH_PHASE_LOOKUP)
+					lost += cell->misses;
+			}
+	if (lost > 0)
+		rc = bench_fail("sessions that nothing evicted were missed");
+	if (wrong > 0)
+		rc = bench_fail("lookups gave other bytes than were stored");
+	if (report->capacity.measured &&
+	    !bench_capacity_is_bounded(&report->capacity))
+		rc = bench_fail("the files were larger than the size");
+	return rc;
+}
+
+static bool
+is_missed(const struct bench_target *targets)
+{
+	bool missed = false;
+	size_t i;
+
+	for (i = 0; i < BENCH_TARGETS; i++)
+		missed = missed || (targets[i].measured && !targets[i].met);
+	return missed;
+}
+
+static int
+run(const struct bench_options *options)
+{
+	struct bench_target targets[BENCH_TARGETS];
+	static struct bench_report report;
+	bool missed = false;
+	int rc;
+
+	rc = bench_measure(options, &report);
+	if (rc == 0) {
+		bench_judge(&report, options, targets);
+		bench_print_text(stdout, options, &report, targets);
+		missed = is_missed(targets);
+		if (options->json != NULL)
+			rc = write_json(options, &report, targets);
+		if (check_report(&report) != 0)
+			rc = -1;
+		if (fflush(stdout) != 0)
+			rc = -1;
+	}
+	return rc == 0 && !(missed && options->strict) ? EXIT_SUCCESS :
+							 EXIT_FAILURE;
+}
+
+/* --- the process above it, which only cleans up ---------------------------- */
+
+/* Wait for a child's end or for a signal to end it. */
+static int
+supervise(pid_t child, const sigset_t *signals)
+{
+	int exit_status = EXIT_FAILURE;
+	bool running = true;
+	int signal_number = 0;
+	int status = 0;
+
+	while (running) {
+		if (sigwait(signals, &signal_number) != 0 ||
+		    signal_number != SIGCHLD)
+			(void)kill(child, SIGKILL);
+		if (waitpid(child, &status,
+			signal_number == SIGCHLD ? WNOHANG : 0) == child)
+			running = false;
+	}
+	if (WIFEXITED(status))
+		exit_status = WEXITSTATUS(status);
+	/* Its children die with it and are ours now: see them gone. */
+	while (waitpid(-1, NULL, 0) > 0)
+		continue;
+	return exit_status;
+}
+
+/* Run in a child, so that nothing is left behind however it ends. */
+static int
+run_supervised(const struct bench_options *options)
+{
+	int exit_status = EXIT_FAILURE;
+	sigset_t signals, before;
+	pid_t parent = getpid();
+	pid_t child;
+
+	(void)sigemptyset(&signals);
+	(void)sigaddset(&signals, SIGCHLD);
+	(void)sigaddset(&signals, SIGHUP);
+	(void)sigaddset(&signals, SIGINT);
+	(void)sigaddset(&signals, SIGTERM);
+	(void)sigprocmask(SIG_BLOCK, &signals, &before);
+	(void)prctl(PR_SET_CHILD_SUBREAPER, 1);
+	child = fork();
+	if (child == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		(void)sigprocmask(SIG_SETMASK, &before, NULL);
+		exit_status = EXIT_FAILURE;
+		if (getppid() == parent)
+			exit_status = run(options);
+		exit(exit_status);
+	}
+	if (child > 0)
+		exit_status = supervise(child, &signals);
+	else
+		(void)bench_fail("fork: %s", strerror(errno));
+	return exit_status;
+}
+
+static int
+run_in_dir(const struct bench_options *options)
+{
+	struct bench_options mine = *options;
+	int exit_status = EXIT_FAILURE;
+	char path[PATH_MAX];
+	int len;
+
+	len = snprintf(path, sizeof path, "%s/bench_cache.XXXXXX",
+	    options->shape.dir);
+	if (len < 0 || (size_t)len >= sizeof path || mkdtemp(path) == NULL) {
+		(void)bench_fail("%s: %s", options->shape.dir, strerror(errno));
+	} else {
+		mine.shape.dir = path;
+		exit_status = run_supervised(&mine);
+		bench_remove_tree(path);
+	}
+	return exit_status;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct bench_options options;
+	int exit_status = EXIT_SUCCESS;
+	bool help = false;
+	int option;
+	int rc = 0;
+
+	set_defaults(&options);
+	option = getopt_long(argc, argv, SHORT_OPTIONS, long_options, NULL);
+	while (option != -1 && rc == 0 && !help) {
+		help = option == 'h';
+		if (!help)
+			rc = parse_option(option, &options);
+		option = getopt_long(argc, argv, SHORT_OPTIONS, long_options,
+		    NULL);
+	}
+	if (rc == 0 && !help && optind < argc)
+		rc = bench_fail("%s: not an option", argv[optind]);
+	if (rc != 0) {
+		print_usage(stderr);
+		exit_status = EXIT_USAGE;
+	} else if (help) {
+		print_usage(stdout);
+	} else {
+		exit_status = run_in_dir(&options);
+	}
+	return exit_status;
+}
