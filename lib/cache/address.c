@@ -10,9 +10,9 @@
 
 #include "cache/address.h"
 
-enum { BLOCK = 16, ZEROS = 6 };
+enum { BLOCK = 16 };
 
-enum { ENCRYPT, DECRYPT, PROVE, HASH, CIPHERS };
+enum { ENCRYPT, DECRYPT, HASH, CIPHERS };
 
 /* The ciphers of a thread, for the owner it last worked for. */
 struct ciphers {
@@ -72,22 +72,39 @@ use(const struct sc_address *address)
 	pthread_setspecific(thread_end, &local);
 	if (!init_cipher(&local.ctx[ENCRYPT], keys->place, 1) ||
 	    !init_cipher(&local.ctx[DECRYPT], keys->place, 0) ||
-	    !init_cipher(&local.ctx[PROVE], keys->proof, 1) ||
 	    !init_cipher(&local.ctx[HASH], keys->alias, 1))
 		return crypto_failed();
 	local.owner = address->owner;
 	return SESSCACHE_OK;
 }
 
+/* Whole blocks, each for itself. */
 static enum sesscache_status
-crypt_block(int which, const uint8_t in[BLOCK], uint8_t out[BLOCK])
+crypt_blocks(int which, const uint8_t *in, int len, uint8_t *out)
 {
-	int len = 0;
+	int done = 0;
 
-	if (EVP_CipherUpdate(local.ctx[which], out, &len, in, BLOCK) != 1 ||
-	    len != BLOCK)
+	if (EVP_CipherUpdate(local.ctx[which], out, &done, in, len) != 1 ||
+	    done != len)
 		return crypto_failed();
 	return SESSCACHE_OK;
+}
+
+/* Twice the same place; the halves are told apart by their first byte. */
+static void
+write_place(struct sc_place place, uint8_t plain[SESSCACHE_ID_LEN])
+{
+	uint8_t *half = plain;
+	int i, which;
+
+	memset(plain, 0, SESSCACHE_ID_LEN);
+	for (which = 0; which < 2; which++, half += BLOCK) {
+		half[0] = (uint8_t)which;
+		half[6] = (uint8_t)(place.shard >> 8);
+		half[7] = (uint8_t)place.shard;
+		for (i = 0; i < 8; i++)
+			half[BLOCK - 1 - i] = (uint8_t)(place.seq >> (8 * i));
+	}
 }
 
 enum sesscache_status
@@ -95,18 +112,12 @@ sc_address_encode(const struct sc_address *address, struct sc_place place,
     uint8_t id[SESSCACHE_ID_LEN])
 {
 	enum sesscache_status status;
-	uint8_t block[BLOCK] = { 0 };
-	int i;
+	uint8_t plain[SESSCACHE_ID_LEN];
 
-	block[ZEROS] = (uint8_t)(place.shard >> 8);
-	block[ZEROS + 1] = (uint8_t)place.shard;
-	for (i = 0; i < 8; i++)
-		block[BLOCK - 1 - i] = (uint8_t)(place.seq >> (8 * i));
+	write_place(place, plain);
 	status = use(address);
 	if (status == SESSCACHE_OK)
-		status = crypt_block(ENCRYPT, block, id);
-	if (status == SESSCACHE_OK)
-		status = crypt_block(PROVE, id, id + BLOCK);
+		status = crypt_blocks(ENCRYPT, plain, sizeof(plain), id);
 	return status;
 }
 
@@ -114,8 +125,7 @@ enum sesscache_status
 sc_address_decode(const struct sc_address *address, const uint8_t *id,
     size_t id_len, struct sc_place *place)
 {
-	static const uint8_t zeros[ZEROS];
-	uint8_t block[BLOCK], proof[BLOCK];
+	uint8_t plain[SESSCACHE_ID_LEN], genuine[SESSCACHE_ID_LEN];
 	enum sesscache_status status;
 	int i;
 
@@ -123,20 +133,16 @@ sc_address_decode(const struct sc_address *address, const uint8_t *id,
 		return SESSCACHE_MISS;
 	status = use(address);
 	if (status == SESSCACHE_OK)
-		status = crypt_block(PROVE, id, proof);
-	if (status == SESSCACHE_OK &&
-	    CRYPTO_memcmp(proof, id + BLOCK, BLOCK) != 0)
-		status = SESSCACHE_MISS;
-	if (status == SESSCACHE_OK)
-		status = crypt_block(DECRYPT, id, block);
+		status = crypt_blocks(DECRYPT, id, sizeof(plain), plain);
 	if (status != SESSCACHE_OK)
 		return status;
-	if (memcmp(block, zeros, ZEROS) != 0)
-		return SESSCACHE_MISS;
-	place->shard = (unsigned)block[ZEROS] << 8 | block[ZEROS + 1];
+	place->shard = (unsigned)plain[6] << 8 | plain[7];
 	place->seq = 0;
-	for (i = ZEROS + 2; i < BLOCK; i++)
-		place->seq = place->seq << 8 | block[i];
+	for (i = 8; i < BLOCK; i++)
+		place->seq = place->seq << 8 | plain[i];
+	write_place(*place, genuine);
+	if (!sc_address_is_same(plain, genuine, sizeof(plain)))
+		return SESSCACHE_MISS;
 	return SESSCACHE_OK;
 }
 
@@ -151,11 +157,11 @@ sc_address_alias(const struct sc_address *address, const uint8_t *id,
 
 	status = use(address);
 	if (status == SESSCACHE_OK)
-		status = crypt_block(HASH, block, block);
+		status = crypt_blocks(HASH, block, BLOCK, block);
 	for (at = 0; status == SESSCACHE_OK && at < id_len; at += BLOCK) {
 		for (i = 0; i < BLOCK && at + i < id_len; i++)
 			block[i] ^= id[at + i];
-		status = crypt_block(HASH, block, block);
+		status = crypt_blocks(HASH, block, BLOCK, block);
 	}
 	*alias = 0;
 	for (i = 0; i < 8; i++)

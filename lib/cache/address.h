@@ -3,11 +3,11 @@
  * Session IDs that say where their record is, and hashes of those that do not.
  * Knows keys and numbers, not records.
  *
- * An ID is two blocks of AES-128: the place, encrypted under one key, and the
- * first block, encrypted under another.  The second block is what cannot be
- * guessed: an ID that was not made under these keys is recognised without a
- * look at any record, in the same time whether or not it is near to a real
- * one.  Nothing of an ID needs to be stored.
+ * An ID is two blocks of AES-128: the place, encrypted twice, once as a first
+ * and once as a second half.  Whoever cannot encrypt cannot guess either half,
+ * and an ID that was not made under this key is recognised by its halves not
+ * agreeing, without a look at any record, in the same time whether or not it
+ * is near to a real one.  Nothing of an ID needs to be stored.
  */
 #ifndef SC_CACHE_ADDRESS_H
 #define SC_CACHE_ADDRESS_H
@@ -16,7 +16,6 @@
 
 struct sc_address_keys {
 	uint8_t place[16];
-	uint8_t proof[16];
 	uint8_t alias[16];
 };
 

@@ -3,8 +3,10 @@
  * See seal.h.
  */
 #include <limits.h>
+#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <openssl/params.h>
 #include <openssl/rand.h>
 #include <pthread.h>
 #include <string.h>
@@ -297,21 +299,28 @@ write_int(uint8_t *at, uint64_t n, int bytes)
 		at[i] = (uint8_t)n;
 }
 
-/* Nonce and associated data. */
+/*
+ * Nonce, tag to check (NULL: sealing), associated data.  Each call into
+ * libcrypto looks parameters up by name: the fewer the better.
+ */
 static bool
-begin(EVP_CIPHER_CTX *ctx, const struct sc_seal_of *of)
+begin(EVP_CIPHER_CTX *ctx, const struct sc_seal_of *of, uint8_t *tag)
 {
-	uint8_t nonce[NONCE] = { 0 }, place[OF_LEN];
+	uint8_t nonce[NONCE] = { 0 }, bound[OF_LEN + SC_RECORD_HEAD_MAX];
+	OSSL_PARAM params[] = { OSSL_PARAM_END, OSSL_PARAM_END };
 	int len;
 
 	write_int(nonce, of->shard, 2);
 	write_int(nonce + 4, of->write_number, 8);
-	write_int(place, of->shard, 2);
-	write_int(place + 2, of->seq, 8);
-	return EVP_CipherInit_ex(ctx, NULL, NULL, NULL, nonce, -1) == 1 &&
-	    EVP_CipherUpdate(ctx, NULL, &len, place, OF_LEN) == 1 &&
-	    EVP_CipherUpdate(ctx, NULL, &len, of->head.bytes,
-		(int)of->head.len) == 1;
+	write_int(bound, of->shard, 2);
+	write_int(bound + 2, of->seq, 8);
+	memcpy(bound + OF_LEN, of->head.bytes, of->head.len);
+	if (tag != NULL)
+		params[0] = OSSL_PARAM_construct_octet_string(
+		    OSSL_CIPHER_PARAM_AEAD_TAG, tag, SC_RECORD_TAG);
+	return EVP_CipherInit_ex2(ctx, NULL, NULL, nonce, -1, params) == 1 &&
+	    EVP_CipherUpdate(ctx, NULL, &len, bound,
+		OF_LEN + (int)of->head.len) == 1;
 }
 
 enum sesscache_status
@@ -333,7 +342,7 @@ sc_seal_close(const struct sc_seal *seal, uint32_t epoch,
 	if (status != SESSCACHE_OK)
 		return status;
 	ctx = local.sealer.ctx;
-	if (data_len > INT_MAX || !begin(ctx, of) ||
+	if (data_len > INT_MAX || !begin(ctx, of, NULL) ||
 	    EVP_CipherUpdate(ctx, out, &len, data, (int)data_len) != 1 ||
 	    EVP_CipherFinal_ex(ctx, out + len, &rest) != 1 ||
 	    EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, SC_RECORD_TAG,
@@ -361,9 +370,7 @@ sc_seal_open(const struct sc_seal *seal, uint8_t epoch,
 	if (status != SESSCACHE_OK)
 		return status;
 	memcpy(tag, sealed + data_len, sizeof(tag));
-	if (data_len > INT_MAX || !begin(cipher->ctx, of) ||
-	    EVP_CIPHER_CTX_ctrl(cipher->ctx, EVP_CTRL_AEAD_SET_TAG,
-		SC_RECORD_TAG, tag) != 1 ||
+	if (data_len > INT_MAX || !begin(cipher->ctx, of, tag) ||
 	    EVP_CipherUpdate(cipher->ctx, out, &len, sealed, (int)data_len) !=
 		1)
 		return crypto_failed();

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 #include "store/tree.h"
 
@@ -37,6 +38,8 @@ struct sc_tree {
 	uint32_t reader_commits;
 	bool reader_live; /* else it is reset */
 	bool lost;        /* the map, and LMDB cannot get it back */
+	dev_t dev;        /* of the file */
+	ino_t ino;
 	void *area;
 	size_t area_len;
 	struct sc_write write;
@@ -195,13 +198,18 @@ find_area(struct sc_tree *tree)
  * first written to: a full file system is an error here, not a SIGBUS later.
  */
 static int
-prepare_file(MDB_env *env, uint64_t bytes)
+prepare_file(struct sc_tree *tree, uint64_t bytes)
 {
+	struct stat st;
 	int fd, rc;
 
-	rc = mdb_env_get_fd(env, &fd);
+	rc = mdb_env_get_fd(tree->env, &fd);
+	if (rc == 0 && fstat(fd, &st) != 0)
+		rc = errno;
 	if (rc != 0)
 		return rc;
+	tree->dev = st.st_dev;
+	tree->ino = st.st_ino;
 	fcntl(fd, F_SETFD, FD_CLOEXEC);
 	do
 		rc = posix_fallocate(fd, 0, (off_t)bytes);
@@ -228,7 +236,7 @@ sc_tree_open(struct sc_tree **out, const char *path, uint64_t bytes, bool make,
 	if (rc == 0)
 		rc = mdb_env_open(tree->env, path, ENV_FLAGS, 0600);
 	if (rc == 0)
-		rc = prepare_file(tree->env, bytes);
+		rc = prepare_file(tree, bytes);
 	if (rc == 0)
 		rc = open_trees(tree, make, area_bytes);
 	if (rc == 0)
@@ -265,14 +273,20 @@ sc_tree_fd(const struct sc_tree *tree)
 
 /*
  * Whether so much can be mapped: LMDB gives up the old map before it tries,
- * and would go on using it if that failed.
+ * and would go on using it if that failed.  It would also cut whatever file
+ * has the descriptor by then, in a process that closes what it does not know.
  */
 static int
 try_map(const struct sc_tree *tree, uint64_t bytes)
 {
-	void *map = mmap(NULL, bytes, PROT_READ, MAP_SHARED, sc_tree_fd(tree),
-	    0);
+	struct stat st;
+	void *map;
 
+	if (fstat(sc_tree_fd(tree), &st) != 0)
+		return errno;
+	if (st.st_dev != tree->dev || st.st_ino != tree->ino)
+		return EBADF;
+	map = mmap(NULL, bytes, PROT_READ, MAP_SHARED, sc_tree_fd(tree), 0);
 	if (map == MAP_FAILED)
 		return errno;
 	munmap(map, bytes);

@@ -35,6 +35,15 @@ sc_shard_area_bytes(uint64_t file_bytes)
 }
 
 void
+sc_shard_take_area(struct sc_shard *sh)
+{
+	size_t len;
+
+	sh->area = sc_tree_area(sh->tree, &len);
+	sh->mark_bits = sh->area != NULL ? (len - sizeof(*sh->area)) * 8 : 1;
+}
+
+void
 sc_shard_name(char name[32], unsigned shard)
 {
 	snprintf(name, 32, "shard-%02u.lmdb-%u", shard, sc_tree_format());
@@ -58,8 +67,7 @@ check_area(struct sc_store *store, unsigned shard, struct sc_tree *tree)
 	    len !=
 		sc_shard_area_bytes(
 		    atomic_load(&store->shard[shard].state->file_bytes)) ||
-	    area->shard != shard || area->mark_bits == 0 ||
-	    area->mark_bits > (len - sizeof(*area)) * 8 ||
+	    area->shard != shard ||
 	    memcmp(area->instance, store->control->instance,
 		sizeof(area->instance)) != 0)
 		return sc_fail(SESSCACHE_ECORRUPT,
@@ -80,7 +88,6 @@ open_tree(struct sc_store *store, unsigned shard, const char *name,
 	struct sc_tree *tree = NULL;
 	struct stat opened;
 	char path[80];
-	size_t len;
 
 	if ((uint64_t)st->st_size != bytes)
 		return sc_fail(SESSCACHE_ECORRUPT,
@@ -102,7 +109,7 @@ open_tree(struct sc_store *store, unsigned shard, const char *name,
 		return status;
 	}
 	sh->tree = tree;
-	sh->area = sc_tree_area(tree, &len);
+	sc_shard_take_area(sh);
 	sh->generation = atomic_load(&sh->state->generation);
 	return SESSCACHE_OK;
 }
@@ -346,8 +353,7 @@ put_back(struct sc_store *store, unsigned shard, const struct kept *kept)
 /* --- making anew --------------------------------------------------------- */
 
 static void
-lay_out_area(struct sc_store *store, unsigned shard, size_t len,
-    const struct kept *kept)
+lay_out_area(struct sc_store *store, unsigned shard, const struct kept *kept)
 {
 	struct sc_area *area = store->shard[shard].area;
 
@@ -362,7 +368,6 @@ lay_out_area(struct sc_store *store, unsigned shard, size_t len,
 	memcpy(area->instance, store->control->instance,
 	    sizeof(area->instance));
 	area->shard = shard;
-	area->mark_bits = (len - sizeof(*area)) * 8;
 }
 
 /* Empty the file and make an environment in it, with what is kept. */
@@ -375,7 +380,6 @@ make_tree(struct sc_store *store, unsigned shard, const char *name, int fd,
 	enum sesscache_status status;
 	struct sc_tree *tree = NULL;
 	char path[80];
-	size_t len;
 
 	if (ftruncate(fd, 0) != 0)
 		return sc_fail(SESSCACHE_ESYS, "cannot empty it: %s",
@@ -385,9 +389,9 @@ make_tree(struct sc_store *store, unsigned shard, const char *name, int fd,
 	    sc_shard_area_bytes(bytes));
 	if (status != SESSCACHE_OK)
 		return status;
-	sh->area = sc_tree_area(tree, &len);
 	sh->tree = tree;
-	lay_out_area(store, shard, len, kept);
+	sc_shard_take_area(sh);
+	lay_out_area(store, shard, kept);
 	return put_back(store, shard, kept);
 }
 

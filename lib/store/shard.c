@@ -193,7 +193,6 @@ sc_shard_remap(struct sc_store *store, unsigned shard)
 	struct sc_shard *sh = &store->shard[shard];
 	enum sesscache_status status;
 	uint32_t generation;
-	size_t len;
 
 	generation = atomic_load_explicit(&sh->state->generation,
 	    memory_order_relaxed);
@@ -201,7 +200,7 @@ sc_shard_remap(struct sc_store *store, unsigned shard)
 		return SESSCACHE_OK;
 	pthread_mutex_lock(&store->remap);
 	status = sc_tree_remap(sh->tree, atomic_load(&sh->state->file_bytes));
-	sh->area = sc_tree_area(sh->tree, &len);
+	sc_shard_take_area(sh);
 	if (status == SESSCACHE_OK)
 		sh->generation = generation;
 	pthread_mutex_unlock(&store->remap);
@@ -346,19 +345,19 @@ sc_store_find_alias(struct sc_store *store, unsigned shard, uint64_t alias,
 }
 
 static _Atomic uint8_t *
-mark_of(struct sc_area *area, uint64_t seq, uint8_t *bit)
+mark_of(const struct sc_shard *sh, uint64_t seq, uint8_t *bit)
 {
-	uint64_t at = seq % area->mark_bits;
+	uint64_t at = seq % sh->mark_bits;
 
 	*bit = (uint8_t)(1u << (at & 7));
-	return &area->marks[at >> 3];
+	return &sh->area->marks[at >> 3];
 }
 
 void
 sc_store_mark(struct sc_store *store, unsigned shard, uint64_t seq)
 {
 	uint8_t bit;
-	_Atomic uint8_t *mark = mark_of(store->shard[shard].area, seq, &bit);
+	_Atomic uint8_t *mark = mark_of(&store->shard[shard], seq, &bit);
 
 	/* Most are set already: leave their cache lines clean. */
 	if ((atomic_load_explicit(mark, memory_order_relaxed) & bit) == 0)
@@ -380,16 +379,16 @@ bool
 sc_store_is_marked(struct sc_store *store, unsigned shard, uint64_t seq)
 {
 	uint8_t bit;
-	_Atomic uint8_t *mark = mark_of(store->shard[shard].area, seq, &bit);
+	_Atomic uint8_t *mark = mark_of(&store->shard[shard], seq, &bit);
 
 	return (atomic_load_explicit(mark, memory_order_relaxed) & bit) != 0;
 }
 
 static bool
-clear_mark(struct sc_area *area, uint64_t seq)
+clear_mark(const struct sc_shard *sh, uint64_t seq)
 {
 	uint8_t bit;
-	_Atomic uint8_t *mark = mark_of(area, seq, &bit);
+	_Atomic uint8_t *mark = mark_of(sh, seq, &bit);
 
 	if ((atomic_load_explicit(mark, memory_order_relaxed) & bit) == 0)
 		return false;
@@ -413,7 +412,7 @@ sc_store_put(struct sc_store *store, unsigned shard,
 	if (!sc_journal_has_room(journal, stored->record.len) ||
 	    (stored->replaces != 0 && !sc_journal_can_remove(journal)))
 		return SESSCACHE_EBUSY;
-	clear_mark(area, stored->seq);
+	clear_mark(&store->shard[shard], stored->seq);
 	sc_journal_put(journal, stored->queue, stored->seq, stored->alias,
 	    stored->record);
 	if (stored->replaces != 0)
@@ -629,7 +628,7 @@ bool
 sc_room_take_mark(struct sc_room *room, uint64_t seq)
 {
 	return !room->tight &&
-	    clear_mark(room->store->shard[room->shard].area, seq);
+	    clear_mark(&room->store->shard[room->shard], seq);
 }
 
 struct sc_hand *
@@ -750,7 +749,7 @@ commit(struct sc_store *store, unsigned shard, struct sc_write *write,
 	if (status == SESSCACHE_OK && batch->journal != NULL)
 		sc_journal_clear(batch->journal);
 	if (status == SESSCACHE_OK && batch->stored != NULL) {
-		clear_mark(sh->area, batch->stored->seq);
+		clear_mark(sh, batch->stored->seq);
 		sc_journal_forget(active_journal(sh->area), batch->stored->seq);
 		sc_journal_forget(active_journal(sh->area),
 		    batch->stored->replaces);

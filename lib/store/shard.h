@@ -63,7 +63,6 @@ struct sc_area {
 	uint32_t shard;
 	_Atomic uint32_t active; /* which journal takes what comes */
 	struct sc_hand hand;     /* guarded by the work lock */
-	uint64_t mark_bits;
 	struct sc_journal journals[2];
 	_Atomic uint8_t marks[]; /* one bit a record, by sequence number */
 };
@@ -73,6 +72,7 @@ struct sc_shard {
 	struct sc_tree *tree;
 	struct sc_state *state; /* in the control file */
 	struct sc_area *area;   /* in the tree's file */
+	uint64_t mark_bits;     /* of the area */
 	uint32_t generation;    /* the one that is mapped */
 	pthread_mutex_t work;   /* held with the work lock; fork() waits */
 };
@@ -95,6 +95,9 @@ struct sc_store {
 
 /* Bytes of the area of a file of this size. */
 size_t sc_shard_area_bytes(uint64_t file_bytes);
+
+/* Take the area of the tree that is mapped now. */
+void sc_shard_take_area(struct sc_shard *sh);
 
 /* The name of a shard's file. */
 void sc_shard_name(char name[32], unsigned shard);

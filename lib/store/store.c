@@ -279,8 +279,8 @@ repair_shards(struct sc_store *store, struct sc_store_opened *opened)
 	for (i = 0; status == SESSCACHE_OK && i < store->shards; i++) {
 		if (atomic_load(&store->shard[i].state->broken) == 0)
 			continue;
-		status = sc_fail(SESSCACHE_ECORRUPT, "shard %u of %s is damaged",
-		    i, store->dir.path);
+		status = sc_fail(SESSCACHE_ECORRUPT,
+		    "shard %u of %s is damaged", i, store->dir.path);
 		status = make_shard_anew(store, i, opened);
 	}
 	return status;

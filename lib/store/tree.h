@@ -80,7 +80,7 @@ struct sc_tree_usage {
 	uint64_t records[2]; /* by queue */
 	uint64_t pages_used;
 	uint64_t alias_pages; /* of these */
-	uint64_t pages; /* of the whole file */
+	uint64_t pages;       /* of the whole file */
 	uint64_t page_bytes;
 };
 enum sesscache_status sc_tree_usage(struct sc_tree *tree, uint32_t commits,
