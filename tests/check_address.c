@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Session IDs that are addresses, and hashes of those that are not.
+ */
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cache/address.h"
+#include "support.h"
+
+static struct sc_address_keys keys[2];
+static const struct sc_address ours = { &keys[0], 1 };
+static const struct sc_address theirs = { &keys[1], 2 };
+
+static const struct sc_place places[] = {
+	{ 0, 1 },
+	{ 0, 2 },
+	{ 1, 1 },
+	{ 63, 12345 },
+	{ 0, UINT64_MAX },
+	{ 65535, UINT64_MAX },
+	{ 0x1234, UINT64_C(0x0102030405060708) },
+};
+
+START_TEST(id_leads_back_to_its_place)
+{
+	uint8_t id[SESSCACHE_ID_LEN], again[SESSCACHE_ID_LEN];
+	struct sc_place place = { 9, 9 };
+
+	ck_done(sc_address_encode(&ours, places[_i], id));
+	ck_done(sc_address_encode(&ours, places[_i], again));
+	ck_assert_mem_eq(id, again, sizeof(id));
+	ck_done(sc_address_decode(&ours, id, sizeof(id), &place));
+	ck_assert_uint_eq(place.shard, places[_i].shard);
+	ck_assert_uint_eq(place.seq, places[_i].seq);
+	ck_status(sc_address_decode(&theirs, id, sizeof(id), &place),
+	    SESSCACHE_MISS);
+	/* The thread's ciphers are of the right keys again. */
+	ck_done(sc_address_decode(&ours, id, sizeof(id), &place));
+}
+END_TEST
+
+START_TEST(id_that_was_touched_is_not_ours)
+{
+	uint8_t id[SESSCACHE_ID_LEN];
+	struct sc_place place;
+	unsigned bit;
+
+	ck_done(sc_address_encode(&ours, places[_i], id));
+	for (bit = 0; bit < 8 * sizeof(id); bit++) {
+		id[bit / 8] ^= (uint8_t)(1 << bit % 8);
+		ck_status(sc_address_decode(&ours, id, sizeof(id), &place),
+		    SESSCACHE_MISS);
+		id[bit / 8] ^= (uint8_t)(1 << bit % 8);
+	}
+}
+END_TEST
+
+START_TEST(id_of_another_length_is_not_ours)
+{
+	uint8_t id[SESSCACHE_ID_MAX_LEN] = { 0 };
+	struct sc_place place;
+	size_t len;
+
+	ck_done(sc_address_encode(&ours, places[0], id));
+	for (len = 0; len <= sizeof(id); len++) {
+		if (len != SESSCACHE_ID_LEN)
+			ck_status(sc_address_decode(&ours, id, len, &place),
+			    SESSCACHE_MISS);
+	}
+}
+END_TEST
+
+START_TEST(random_ids_are_not_ours)
+{
+	uint8_t id[SESSCACHE_ID_LEN];
+	struct sc_place place;
+	unsigned i, n = test_times(20000, 1000);
+
+	for (i = 0; i < n; i++) {
+		test_fill(id, sizeof(id), i);
+		ck_status(sc_address_decode(&ours, id, sizeof(id), &place),
+		    SESSCACHE_MISS);
+	}
+}
+END_TEST
+
+START_TEST(ids_of_neighbours_have_nothing_in_common)
+{
+	uint8_t id[2][SESSCACHE_ID_LEN];
+	struct sc_place place = { 3, 0 };
+	unsigned i, same;
+	uint64_t seq;
+
+	for (seq = 1; seq < 200; seq++) {
+		place.seq = seq;
+		ck_done(sc_address_encode(&ours, place, id[0]));
+		place.seq = seq + 1;
+		ck_done(sc_address_encode(&ours, place, id[1]));
+		for (i = same = 0; i < sizeof(id[0]); i++)
+			same += id[0][i] == id[1][i];
+		ck_assert_uint_lt(same, 8);
+	}
+}
+END_TEST
+
+START_TEST(alias_is_of_all_bytes_of_an_id_and_of_the_keys)
+{
+	uint8_t id[SESSCACHE_ID_MAX_LEN];
+	uint64_t alias, again, other;
+	unsigned shard, shard_again;
+	size_t len, at;
+
+	test_fill(id, sizeof(id), 5);
+	for (len = 1; len <= sizeof(id); len++) {
+		ck_done(sc_address_alias(&ours, id, len, &alias, &shard));
+		ck_done(sc_address_alias(&ours, id, len, &again,
+		    &shard_again));
+		ck_assert_uint_ne(alias, 0);
+		ck_assert_uint_eq(alias, again);
+		ck_assert_uint_eq(shard, shard_again);
+		ck_done(sc_address_alias(&theirs, id, len, &other, &shard));
+		ck_assert_uint_ne(alias, other);
+		ck_done(sc_address_alias(&ours, id, len - 1, &other, &shard));
+		ck_assert_uint_ne(alias, other);
+		for (at = 0; at < len; at++) {
+			id[at] ^= 1;
+			ck_done(sc_address_alias(&ours, id, len, &other,
+			    &shard));
+			ck_assert_uint_ne(alias, other);
+			id[at] ^= 1;
+		}
+	}
+}
+END_TEST
+
+START_TEST(aliases_go_to_all_shards)
+{
+	unsigned i, shard, counts[16] = { 0 };
+	uint64_t alias;
+
+	for (i = 0; i < 1600; i++) {
+		ck_done(sc_address_alias(&ours, (const uint8_t *)&i, sizeof(i),
+		    &alias, &shard));
+		counts[shard & 15]++;
+	}
+	for (i = 0; i < 16; i++)
+		ck_assert_uint_gt(counts[i], 50);
+}
+END_TEST
+
+/* By turns for two owners, while other threads do the same. */
+static void *
+encode_and_decode(void *arg)
+{
+	bool *failed = arg;
+	const struct sc_address *address;
+	struct sc_place place = { 1, 0 }, back;
+	uint8_t id[SESSCACHE_ID_LEN];
+	unsigned i, n = test_times(2000, 100);
+
+	for (i = 1; i <= n; i++) {
+		address = i % 50 < 25 ? &ours : &theirs;
+		place.seq = i;
+		if (sc_address_encode(address, place, id) != SESSCACHE_OK ||
+		    sc_address_decode(address, id, sizeof(id), &back) !=
+			SESSCACHE_OK ||
+		    back.seq != i)
+			*failed = true;
+	}
+	return NULL;
+}
+
+START_TEST(threads_have_ciphers_of_their_own)
+{
+	enum { N = 8 };
+	pthread_t threads[N];
+	bool failed[N] = { false };
+	int i;
+
+	for (i = 0; i < N; i++)
+		ck_assert_int_eq(pthread_create(&threads[i], NULL,
+				     encode_and_decode, &failed[i]),
+		    0);
+	for (i = 0; i < N; i++) {
+		ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
+		ck_assert(!failed[i]);
+	}
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("address");
+	TCase *tc = tcase_create("address");
+	SRunner *runner;
+	int failed;
+
+	test_fill(keys, sizeof(keys), 1);
+	tcase_set_timeout(tc, 300);
+	tcase_add_loop_test(tc, id_leads_back_to_its_place, 0, N_OF(places));
+	tcase_add_loop_test(tc, id_that_was_touched_is_not_ours, 0,
+	    N_OF(places));
+	tcase_add_test(tc, id_of_another_length_is_not_ours);
+	tcase_add_test(tc, random_ids_are_not_ours);
+	tcase_add_test(tc, ids_of_neighbours_have_nothing_in_common);
+	tcase_add_test(tc, alias_is_of_all_bytes_of_an_id_and_of_the_keys);
+	tcase_add_test(tc, aliases_go_to_all_shards);
+	tcase_add_test(tc, threads_have_ciphers_of_their_own);
+	suite_add_tcase(suite, tc);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
