@@ -115,8 +115,7 @@ START_TEST(alias_is_of_all_bytes_of_an_id_and_of_the_keys)
 	test_fill(id, sizeof(id), 5);
 	for (len = 1; len <= sizeof(id); len++) {
 		ck_done(sc_address_alias(&ours, id, len, &alias, &shard));
-		ck_done(sc_address_alias(&ours, id, len, &again,
-		    &shard_again));
+		ck_done(sc_address_alias(&ours, id, len, &again, &shard_again));
 		ck_assert_uint_ne(alias, 0);
 		ck_assert_uint_eq(alias, again);
 		ck_assert_uint_eq(shard, shard_again);
@@ -126,8 +125,8 @@ START_TEST(alias_is_of_all_bytes_of_an_id_and_of_the_keys)
 		ck_assert_uint_ne(alias, other);
 		for (at = 0; at < len; at++) {
 			id[at] ^= 1;
-			ck_done(sc_address_alias(&ours, id, len, &other,
-			    &shard));
+			ck_done(
+			    sc_address_alias(&ours, id, len, &other, &shard));
 			ck_assert_uint_ne(alias, other);
 			id[at] ^= 1;
 		}

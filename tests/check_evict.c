@@ -428,8 +428,7 @@ static void
 visit(struct day *day, unsigned client, bool count)
 {
 	struct fifo *fifo = &day->fifo;
-	bool hit = day->session[client] != 0 &&
-	    is_there(day->session[client]);
+	bool hit = day->session[client] != 0 && is_there(day->session[client]);
 	bool fifo_hit = fifo->born[client] != 0 &&
 	    fifo->stores - fifo->born[client] < fifo->room;
 
@@ -448,8 +447,8 @@ visit(struct day *day, unsigned client, bool count)
 
 static const struct {
 	const char *name;
-	unsigned one_shots;  /* for each visit of a regular */
-	unsigned in_a_flood; /* the same, for a tenth of the time */
+	unsigned one_shots;    /* for each visit of a regular */
+	unsigned in_a_flood;   /* the same, for a tenth of the time */
 	unsigned more_percent; /* resumptions, than a FIFO's of the visits */
 } days[] = {
 	{ "web", 1, 1, 10 },
@@ -478,10 +477,8 @@ START_TEST(regulars_resume_more_often_than_from_a_fifo)
 		visit(&day, (unsigned)(test_random(&state) % CLIENTS),
 		    i > rounds / 4);
 	}
-	ck_assert_msg(day.resumed * 100 >=
-		day.resumed_by_fifo * 100 +
-		    day.visits *
-			(rounds < 30000 ? 0 : days[_i].more_percent),
+	ck_assert_msg(day.resumed * 100 >= day.resumed_by_fifo * 100 +
+		    day.visits * (rounds < 30000 ? 0 : days[_i].more_percent),
 	    "%s: of %u visits %u resumed, from a FIFO %u", days[_i].name,
 	    day.visits, day.resumed, day.resumed_by_fifo);
 	if (getenv("SC_TEST_VERBOSE") != NULL)

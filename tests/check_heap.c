@@ -64,8 +64,7 @@ aligned_alloc(size_t alignment, size_t size)
 	return __libc_memalign(alignment, size);
 }
 
-void *
-memalign(size_t alignment, size_t size);
+void *memalign(size_t alignment, size_t size);
 
 void *
 memalign(size_t alignment, size_t size)

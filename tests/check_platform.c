@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -107,11 +108,11 @@ START_TEST(directory_is_opened_if_it_is_its_owners_alone)
 	struct stat st;
 	char path[TEST_PATH];
 
-	strcpy(path, test_dir("it"));
+	(void)snprintf(path, sizeof(path), "%s", test_dir("it"));
 	dir_cases[_i].make(path, dir_cases[_i].mode);
 	status = sc_dir_open(&opened, path, dir_cases[_i].create, &me);
-	ck_assert_msg(status == dir_cases[_i].want, "%s: %d (%s)", name,
-	    status, sesscache_detail());
+	ck_assert_msg(status == dir_cases[_i].want, "%s: %d (%s)", name, status,
+	    sesscache_detail());
 	if (status != SESSCACHE_OK) {
 		ck_assert_int_lt(opened.fd, 0);
 		ck_assert_msg(strstr(sesscache_detail(), path) != NULL &&
@@ -151,7 +152,8 @@ START_TEST(path_that_is_too_long_is_refused)
 	ck_assert_int_lt(sc_dir_open(&opened, path, true, &me), 0);
 	path[300] = '\0'; /* a name that is too long */
 	ck_status(sc_dir_open(&opened, path, true, &me), SESSCACHE_ESYS);
-	ck_assert_ptr_nonnull(strstr(sesscache_detail(), strerror(ENAMETOOLONG)));
+	ck_assert_ptr_nonnull(
+	    strstr(sesscache_detail(), strerror(ENAMETOOLONG)));
 }
 END_TEST
 
@@ -231,8 +233,8 @@ START_TEST(file_is_opened_if_it_is_plain_and_its_owners_alone)
 		ck_assert_int_ne(fcntl(fd, F_GETFD) & FD_CLOEXEC, 0);
 		ck_assert_int_eq(close(fd), 0);
 	} else {
-		ck_assert_ptr_nonnull(strstr(sesscache_detail(),
-		    test_dir("it")));
+		ck_assert_ptr_nonnull(
+		    strstr(sesscache_detail(), test_dir("it")));
 	}
 }
 END_TEST

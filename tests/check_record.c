@@ -21,23 +21,32 @@ static const struct {
 	struct sc_record record;
 	size_t head_len;
 } round_trips[] = {
-	{ "plain", { .epoch = 1, .expires_at = 2, .ttl_seconds = 3,
-			.write_number = SEQ }, 11 },
-	{ "all ones", { .flags = SC_RECORD_TICKET | SC_RECORD_REGULAR,
-			  .epoch = 255, .expires_at = UINT32_MAX,
-			  .ttl_seconds = UINT32_MAX, .write_number = SEQ },
+	{ "plain",
+	    { .epoch = 1,
+		.expires_at = 2,
+		.ttl_seconds = 3,
+		.write_number = SEQ },
+	    11 },
+	{ "all ones",
+	    { .flags = SC_RECORD_TICKET | SC_RECORD_REGULAR,
+		.epoch = 255,
+		.expires_at = UINT32_MAX,
+		.ttl_seconds = UINT32_MAX,
+		.write_number = SEQ },
 	    11 },
 	{ "written again", { .write_number = SEQ + 127 }, 11 },
 	{ "written later", { .write_number = SEQ + 128 }, 12 },
 	{ "written much later", { .write_number = SEQ + (UINT64_C(1) << 55) },
 	    18 },
 	{ "of a realm", { .write_number = SEQ, .realm = UINT64_MAX }, 19 },
-	{ "aliased", { .write_number = SEQ, .alias = 7, .id = an_id,
-			 .id_len = 1 }, 21 },
-	{ "aliased, longest", { .write_number = SEQ + (UINT64_C(1) << 55),
-				  .alias = UINT64_MAX, .id = an_id,
-				  .id_len = SESSCACHE_ID_MAX_LEN,
-				  .realm = 1 },
+	{ "aliased",
+	    { .write_number = SEQ, .alias = 7, .id = an_id, .id_len = 1 }, 21 },
+	{ "aliased, longest",
+	    { .write_number = SEQ + (UINT64_C(1) << 55),
+		.alias = UINT64_MAX,
+		.id = an_id,
+		.id_len = SESSCACHE_ID_MAX_LEN,
+		.realm = 1 },
 	    SC_RECORD_HEAD_MAX },
 };
 
@@ -73,8 +82,8 @@ START_TEST(what_is_written_is_read)
 	ck_assert_uint_eq(record.write_number, want->write_number);
 	ck_assert_uint_eq(record.realm, want->realm);
 	ck_assert_uint_eq(record.id_len, want->id_len);
-	ck_assert(want->id == NULL ||
-	    memcmp(record.id, want->id, want->id_len) == 0);
+	ck_assert(
+	    want->id == NULL || memcmp(record.id, want->id, want->id_len) == 0);
 	ck_assert_uint_eq(record.head_len, len);
 	ck_assert_uint_eq(record.sealed_len, BODY);
 	ck_assert(sc_record_peek(bytes, len, &flags, &expires_at));
@@ -236,8 +245,7 @@ main(void)
 	SRunner *runner;
 	int failed;
 
-	tcase_add_loop_test(tc, what_is_written_is_read, 0,
-	    N_OF(round_trips));
+	tcase_add_loop_test(tc, what_is_written_is_read, 0, N_OF(round_trips));
 	tcase_add_test(tc, alias_is_where_the_store_looks_for_it);
 	tcase_add_loop_test(tc, what_was_cut_is_no_record, 0,
 	    N_OF(round_trips));

@@ -63,8 +63,8 @@ open_it(uint8_t epoch, const uint8_t sealed[SEALED])
 	enum sesscache_status status;
 
 	status = sc_seal_open(&seal, epoch, &of, sealed, SEALED, out);
-	ck_assert(status != SESSCACHE_OK ||
-	    memcmp(out, data, sizeof(data)) == 0);
+	ck_assert(
+	    status != SESSCACHE_OK || memcmp(out, data, sizeof(data)) == 0);
 	return status;
 }
 
@@ -202,8 +202,7 @@ START_TEST(each_write_has_a_nonce_of_its_own)
 			if (j / 4 == 0 && i / 4 == 0 && j % 4 == i % 4)
 				continue;
 			/* Equal keystreams would give equal bytes. */
-			ck_assert_msg(
-			    memcmp(sealed[i], sealed[j], DATA) != 0,
+			ck_assert_msg(memcmp(sealed[i], sealed[j], DATA) != 0,
 			    "%d and %d", i, j);
 		}
 	}
@@ -259,7 +258,8 @@ holds_key(const uint8_t key[32])
 
 START_TEST(destroyed_keys_are_nowhere_in_the_memory)
 {
-	uint8_t sealed[3][SEALED], copies[SC_EPOCHS][32], epochs[3], later[SEALED];
+	uint8_t sealed[3][SEALED], copies[SC_EPOCHS][32], epochs[3],
+	    later[SEALED];
 	int i;
 
 	for (i = 0; i < 3; i++)

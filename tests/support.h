@@ -31,12 +31,12 @@
  * Assert a status, and show the sentence of the failure.  Says nothing to
  * Check where all is well: some tests ask a hundred thousand times.
  */
-#define ck_status(call, want)                                                 \
-	do {                                                                  \
-		enum sesscache_status got_ = (call);                          \
-		if (got_ != (want))                                           \
+#define ck_status(call, want) \
+	do { \
+		enum sesscache_status got_ = (call); \
+		if (got_ != (want)) \
 			ck_abort_msg("%s: got %d (%s), want %d", #call, got_, \
-			    sesscache_detail(), (want));                      \
+			    sesscache_detail(), (want)); \
 	} while (0)
 
 #define ck_done(call) ck_status(call, SESSCACHE_OK)
