@@ -298,7 +298,8 @@ lock_dir(void *arg)
 	if (sc_dir_lock(&dir, &lock_fd) != SESSCACHE_OK ||
 	    write(ends[1], "x", 1) != 1)
 		return 1;
-	(void)read(ends[2], &c, 1);
+	if (read(ends[2], &c, 1) < 0)
+		return 1;
 	/* The end of a process releases it, too. */
 	return 0;
 }
@@ -382,7 +383,8 @@ hold(void *arg)
 	if (sc_lock_take(&shared->lock, SC_LOCK_TRY, &event) != SESSCACHE_OK ||
 	    write(shared->ends[1], "x", 1) != 1)
 		return 1;
-	(void)read(shared->ends[2], &c, 1);
+	if (read(shared->ends[2], &c, 1) < 0)
+		return 1;
 	sc_lock_release(&shared->lock);
 	return 0;
 }

@@ -426,6 +426,7 @@ struct looking {
 	size_t id_len;
 	struct sc_lookup *lookup; /* NULL: a removal */
 	bool take;
+	bool unready; /* this thread has no key yet for what was found */
 	uint32_t now;
 	struct spot spot;
 	struct found found;
@@ -475,7 +476,12 @@ look_inside(struct looking *lk)
 		return SESSCACHE_MISS; /* and if not, it goes later */
 	}
 	status = judge(lk);
-	if (status == SESSCACHE_OK && remove)
+	/* What is taken must be sure to open: get the key first. */
+	lk->unready = lk->take &&
+	    !sc_seal_is_ready(&lk->cache->seal, lk->found.record.epoch);
+	if (status == SESSCACHE_OK && lk->unready)
+		status = SESSCACHE_EBUSY;
+	else if (status == SESSCACHE_OK && remove)
 		status = sc_store_remove(store, shard, lk->found.place.seq);
 	else if (status == SESSCACHE_OK)
 		sc_store_hit(store, shard, lk->found.place.seq);
@@ -498,11 +504,35 @@ look(struct looking *lk)
 		sc_store_leave(store, shard);
 		if (status != SESSCACHE_EBUSY)
 			return status;
-		status = sc_store_flush(store, shard, SC_FLUSH_FULL, lk->now);
+		if (lk->unready)
+			status = sc_seal_get_ready(&lk->cache->seal,
+			    lk->found.record.epoch);
+		else
+			status = sc_store_flush(store, shard, SC_FLUSH_FULL,
+			    lk->now);
 		if (status != SESSCACHE_OK)
 			return status;
 	}
 	return sc_fail(SESSCACHE_EBUSY, "shard %u is too busy", shard);
+}
+
+/* It will never open and only takes room, unless it was replaced meanwhile. */
+static void
+remove_unreadable(struct looking *lk)
+{
+	uint64_t write_number = lk->found.record.write_number;
+	struct sc_place place = lk->found.place;
+	struct sc_store *store = lk->cache->store;
+
+	if (sc_store_enter(store, place.shard, SC_LOCK_TRY) != SESSCACHE_OK)
+		return;
+	if (find(lk->cache, &lk->spot, lk->id, lk->id_len, &lk->found) ==
+		SESSCACHE_OK &&
+	    lk->found.place.seq == place.seq &&
+	    lk->found.record.write_number == write_number &&
+	    sc_store_remove(store, place.shard, place.seq) == SESSCACHE_OK)
+		count(lk->cache, place.shard, SC_COUNT_REMOVED);
+	sc_store_leave(store, place.shard);
 }
 
 /* Outside the gate. */
@@ -510,8 +540,6 @@ static enum sesscache_status
 open_found(struct looking *lk)
 {
 	struct found *found = &lk->found;
-	struct sc_store *store = lk->cache->store;
-	unsigned shard = found->place.shard;
 	struct sc_seal_of of;
 	enum sesscache_status status;
 
@@ -521,14 +549,8 @@ open_found(struct looking *lk)
 	    lk->lookup->buf);
 	if (status != SESSCACHE_ECORRUPT)
 		return status;
-	/* It will never open: it only takes room. */
-	count(lk->cache, shard, SC_COUNT_UNREADABLE);
-	if (sc_store_enter(store, shard, SC_LOCK_TRY) == SESSCACHE_OK) {
-		if (sc_store_remove(store, shard, found->place.seq) ==
-		    SESSCACHE_OK)
-			count(lk->cache, shard, SC_COUNT_REMOVED);
-		sc_store_leave(store, shard);
-	}
+	count(lk->cache, found->place.shard, SC_COUNT_UNREADABLE);
+	remove_unreadable(lk);
 	return SESSCACHE_MISS;
 }
 

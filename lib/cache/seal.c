@@ -290,6 +290,38 @@ find_opener(const struct sc_seal *seal, uint32_t number, struct cipher **cipher)
 	return take_key(seal, *cipher, number, 0);
 }
 
+/* The number of an epoch that has a key, known by its low bits; or 0. */
+static uint32_t
+full_number(const struct sc_seal *seal, uint8_t epoch)
+{
+	uint32_t number = atomic_load(&slot(seal, epoch)->number);
+
+	return (uint8_t)number == epoch ? number : 0;
+}
+
+bool
+sc_seal_is_ready(const struct sc_seal *seal, uint8_t epoch)
+{
+	uint32_t number = full_number(seal, epoch);
+	bool ready = false;
+	int i;
+
+	for (i = 0; local.owner == seal->owner && i < OPENERS; i++)
+		ready = ready || local.openers[i].epoch == number;
+	return ready && number != 0;
+}
+
+enum sesscache_status
+sc_seal_get_ready(const struct sc_seal *seal, uint8_t epoch)
+{
+	uint32_t number = full_number(seal, epoch);
+	struct cipher *cipher;
+
+	use(seal);
+	return number == 0 ? SESSCACHE_MISS :
+			     find_opener(seal, number, &cipher);
+}
+
 static void
 write_int(uint8_t *at, uint64_t n, int bytes)
 {
@@ -356,14 +388,14 @@ sc_seal_open(const struct sc_seal *seal, uint8_t epoch,
     const struct sc_seal_of *of, const uint8_t *sealed, size_t sealed_len,
     uint8_t *out)
 {
-	uint32_t number = atomic_load(&slot(seal, epoch)->number);
+	uint32_t number = full_number(seal, epoch);
 	size_t data_len = sealed_len - SC_RECORD_TAG;
 	uint8_t tag[SC_RECORD_TAG];
 	enum sesscache_status status;
 	struct cipher *cipher;
 	int len = 0, rest = 0;
 
-	if (number == 0 || (uint8_t)number != epoch)
+	if (number == 0)
 		return SESSCACHE_MISS;
 	use(seal);
 	status = find_opener(seal, number, &cipher);

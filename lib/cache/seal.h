@@ -79,6 +79,15 @@ uint32_t sc_seal_epoch(const struct sc_seal *seal, uint32_t expires_at);
 bool sc_seal_has_key(const struct sc_seal *seal, uint8_t epoch);
 
 /*
+ * Whether this thread can open what was sealed in an epoch without asking for
+ * its key; and asking for it: SESSCACHE_OK, SESSCACHE_MISS (the key is gone),
+ * SESSCACHE_EBUSY, SESSCACHE_ENOMEM or SESSCACHE_ESYS.
+ */
+bool sc_seal_is_ready(const struct sc_seal *seal, uint8_t epoch);
+enum sesscache_status sc_seal_get_ready(const struct sc_seal *seal,
+    uint8_t epoch) SESSCACHE_MUST_CHECK;
+
+/*
  * Seal data_len bytes into out, SC_RECORD_TAG more.  SESSCACHE_OK,
  * SESSCACHE_EBUSY, SESSCACHE_ECORRUPT (the lock is damaged) or SESSCACHE_ESYS.
  */

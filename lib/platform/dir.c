@@ -142,7 +142,7 @@ sc_dir_open(struct sc_dir *dir, const char *path, bool create,
 	if (fstat(dir->fd, &st) != 0)
 		status = call_failed(dir, "", "inspect");
 	else
-		status = hand_over(dir, &st);
+		status = create ? hand_over(dir, &st) : SESSCACHE_OK;
 	if (status == SESSCACHE_OK)
 		status = check_owner(dir, "", &st);
 	if (status != SESSCACHE_OK)

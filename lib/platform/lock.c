@@ -151,7 +151,7 @@ sc_lock_take(struct sc_lock *lock, unsigned wait_ms, enum sc_lock_event *event)
 		*event = SC_LOCK_REPAIRED;
 		rc = 0;
 	}
-	if (rc == ETIMEDOUT)
+	if (rc == ETIMEDOUT && atomic_load(&lock->stalled) != 0)
 		*event = SC_LOCK_TIMED_OUT;
 	if (rc == ETIMEDOUT || rc == EBUSY)
 		return sc_fail(SESSCACHE_EBUSY,

@@ -271,12 +271,13 @@ static void
 bind_to_processor(unsigned number)
 {
 	cpu_set_t allowed, one;
-	int cpu, nth;
+	unsigned nth;
+	size_t cpu;
 
 	if (sched_getaffinity(0, sizeof allowed, &allowed) != 0)
 		return;
-	nth = (int)number % CPU_COUNT(&allowed);
-	for (cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+	nth = number % (unsigned)CPU_COUNT(&allowed);
+	for (cpu = 0; cpu < CPU_SETSIZE - 1; cpu++) {
 		if (CPU_ISSET(cpu, &allowed) && nth-- == 0)
 			break;
 	}
