@@ -82,6 +82,19 @@ log_opened(const struct sesscache *handle, const struct sc_cache_opened *opened)
 		    options->dir, (unsigned long long)options->size_bytes);
 }
 
+/* Settings of the interface that this version does not carry out. */
+static void
+warn_of_settings(const struct sesscache_options *options)
+{
+	if (options->tickets == SC_TICKETS_SHARED)
+		sc_log(options, SC_LOG_WARN,
+		    "tickets=shared has no effect in this version: the "
+		    "application's own ticket keys are used");
+	if (options->single_use == SC_SINGLE_USE_ON)
+		sc_log(options, SC_LOG_WARN,
+		    "single-use=on has no effect in this version");
+}
+
 static enum sesscache_status
 open_cache(struct sesscache *handle)
 {
@@ -101,8 +114,10 @@ open_cache(struct sesscache *handle)
 	enum sesscache_status status;
 
 	status = sc_cache_open(&handle->cache, &config, sc_now(), &opened);
-	if (status == SESSCACHE_OK)
+	if (status == SESSCACHE_OK) {
 		log_opened(handle, &opened);
+		warn_of_settings(options);
+	}
 	return status;
 }
 
