@@ -39,17 +39,17 @@ extern "C" {
 
 enum sesscache_status {
 	SESSCACHE_OK = 0,
-	SESSCACHE_MISS = 1,     /* no live record under this ID */
-	SESSCACHE_EXISTS = 2,   /* sesscache_add(): somebody was first */
-	SESSCACHE_EINVAL = -1,  /* an argument or a setting is wrong */
-	SESSCACHE_ENOMEM = -2,  /* memory is exhausted */
-	SESSCACHE_ESYS = -3,    /* a system call failed; errno is set */
-	SESSCACHE_EUNSAFE = -4, /* owner, mode or type of a file is not safe */
-	SESSCACHE_EFORMAT = -5, /* another format, page size or byte order */
-	SESSCACHE_ETOOBIG = -6, /* longer than the max-session setting */
+	SESSCACHE_MISS = 1,      /* no live record under this ID */
+	SESSCACHE_EXISTS = 2,    /* sesscache_add(): somebody was first */
+	SESSCACHE_EINVAL = -1,   /* an argument or a setting is wrong */
+	SESSCACHE_ENOMEM = -2,   /* memory is exhausted */
+	SESSCACHE_ESYS = -3,     /* a system call failed; errno is set */
+	SESSCACHE_EUNSAFE = -4,  /* owner, mode or type of a file is not safe */
+	SESSCACHE_EFORMAT = -5,  /* another format, page size or byte order */
+	SESSCACHE_ETOOBIG = -6,  /* longer than the max-session setting */
 	SESSCACHE_ECORRUPT = -7, /* a file of the cache is damaged */
-	SESSCACHE_ENOSPC = -8,  /* no room to create or grow the files */
-	SESSCACHE_EBUSY = -9,   /* the lock was not to be had in time; nothing
+	SESSCACHE_ENOSPC = -8,   /* no room to create or grow the files */
+	SESSCACHE_EBUSY = -9,    /* the lock was not to be had in time; nothing
 	                           was done */
 };
 
@@ -203,19 +203,19 @@ enum sesscache_queue {
 
 /* What sesscache_each() shows of one record; borrowed during the visit. */
 struct sesscache_info {
-	const uint8_t *id;          /* 1 to 64 bytes */
-	size_t id_len;              /* bytes */
-	uint64_t created_at;        /* seconds since 1970 */
-	uint64_t expires_at;        /* seconds since 1970 */
-	size_t data_len;            /* bytes that were stored */
-	size_t record_len;          /* bytes that the sealed record takes */
+	const uint8_t *id;   /* 1 to 64 bytes */
+	size_t id_len;       /* bytes */
+	uint64_t created_at; /* seconds since 1970 */
+	uint64_t expires_at; /* seconds since 1970 */
+	size_t data_len;     /* bytes that were stored */
+	size_t record_len;   /* bytes that the sealed record takes */
 	enum sesscache_queue queue;
 	bool expired;
-	bool used;                  /* resumed since it was stored or spared */
-	const char *protocol;       /* "TLSv1.3"; NULL: not a TLS session */
-	const char *cipher;         /* standard name; NULL: not known */
-	const char *server_name;    /* NULL: none */
-	const char *problem;        /* NULL: none; else what is wrong with it */
+	bool used;               /* resumed since it was stored or spared */
+	const char *protocol;    /* "TLSv1.3"; NULL: not a TLS session */
+	const char *cipher;      /* standard name; NULL: not known */
+	const char *server_name; /* NULL: none */
+	const char *problem;     /* NULL: none; else what is wrong with it */
 };
 
 /* Returns 0 to go on; anything else ends the visit. */
@@ -261,31 +261,31 @@ enum sesscache_status sesscache_purge(struct sesscache *cache,
 
 /* Sizes now, and counts since the cache was made. */
 struct sesscache_stats {
-	uint64_t size_bytes;      /* the bound: what all files take on disk */
-	uint64_t used_bytes;      /* of it, in use by records and their index */
-	uint64_t shards;          /* LMDB environments */
-	uint64_t records;         /* now, those that are about to be removed
+	uint64_t size_bytes; /* the bound: what all files take on disk */
+	uint64_t used_bytes; /* of it, in use by records and their index */
+	uint64_t shards;     /* LMDB environments */
+	uint64_t records;    /* now, those that are about to be removed
 	                             too; longer than 2,000 bytes: several */
-	uint64_t newcomers;       /* of these */
-	uint64_t regulars;        /* of these */
+	uint64_t newcomers;  /* of these */
+	uint64_t regulars;   /* of these */
 	uint64_t stored;
 	uint64_t hits;
-	uint64_t misses;          /* lookups of our IDs that found nothing live */
-	uint64_t foreign;         /* lookups of IDs that this cache never made */
+	uint64_t misses;  /* lookups of our IDs that found nothing live */
+	uint64_t foreign; /* lookups of IDs that this cache never made */
 	uint64_t taken;
-	uint64_t removed;         /* by sesscache_remove(), purges, callbacks */
-	uint64_t expired;         /* removed past their lifetime */
+	uint64_t removed; /* by sesscache_remove(), purges, callbacks */
+	uint64_t expired; /* removed past their lifetime */
 	uint64_t evicted_newcomers;
 	uint64_t evicted_regulars;
-	uint64_t promoted;        /* from newcomers to regulars */
-	uint64_t too_big;         /* not stored: longer than max-session */
-	uint64_t busy;            /* a lock was not to be had in time */
-	uint64_t stalled;         /* of these, waits that found a stopped owner */
-	uint64_t repaired;        /* locks left by processes that died */
-	uint64_t unreadable;      /* records that did not open */
-	uint64_t failed;          /* errors that a TLS callback dropped */
-	uint64_t created_at;      /* seconds since 1970 */
-	uint64_t reserved[8];     /* 0 */
+	uint64_t promoted;    /* from newcomers to regulars */
+	uint64_t too_big;     /* not stored: longer than max-session */
+	uint64_t busy;        /* a lock was not to be had in time */
+	uint64_t stalled;     /* of these, waits that found a stopped owner */
+	uint64_t repaired;    /* locks left by processes that died */
+	uint64_t unreadable;  /* records that did not open */
+	uint64_t failed;      /* errors that a TLS callback dropped */
+	uint64_t created_at;  /* seconds since 1970 */
+	uint64_t reserved[8]; /* 0 */
 };
 
 /* Returns SESSCACHE_OK, SESSCACHE_EINVAL or SESSCACHE_EBUSY. */

@@ -475,6 +475,7 @@ bytes_on_disk(void)
 	struct stat st;
 
 	MUST(list != NULL);
+	/* cppcheck-suppress nullPointerRedundantCheck ; MUST() ends it */
 	for (entry = readdir(list); entry != NULL; entry = readdir(list)) {
 		path_join(path, dir, entry->d_name);
 		if (lstat(path, &st) == 0 && S_ISREG(st.st_mode))

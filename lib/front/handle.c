@@ -138,9 +138,9 @@ sesscache_open(struct sesscache **out, const struct sesscache_options *options)
 		options = own;
 	}
 	handle = calloc(1, sizeof(*handle));
-	if (handle == NULL)
+	if (handle == NULL) {
 		status = sc_fail(SESSCACHE_ENOMEM, "out of memory");
-	if (status == SESSCACHE_OK) {
+	} else {
 		handle->options = *options;
 		atomic_init(&handle->refs, 1);
 		status = open_cache(handle);
@@ -246,11 +246,10 @@ look_up(struct sesscache *handle, struct sc_lookup *lookup, size_t *len,
 {
 	enum sesscache_status status = check_handle(handle);
 
-	if (status == SESSCACHE_OK &&
-	    (len == NULL || (lookup->buf == NULL && lookup->size > 0)))
-		status = sc_fail(SESSCACHE_EINVAL, "buf or len is NULL");
 	if (status != SESSCACHE_OK)
 		return status;
+	if (len == NULL || (lookup->buf == NULL && lookup->size > 0))
+		return sc_fail(SESSCACHE_EINVAL, "buf or len is NULL");
 	status = fn(handle->cache, lookup, sc_now());
 	*len = lookup->len;
 	return status;

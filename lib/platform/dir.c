@@ -130,7 +130,7 @@ sc_dir_open(struct sc_dir *dir, const char *path, bool create,
 	if (*path != '/' || strlen(path) >= sizeof(dir->path) - 64)
 		return sc_fail(SESSCACHE_EINVAL,
 		    "dir \"%.100s\" is not an absolute path", path);
-	strcpy(dir->path, path);
+	memcpy(dir->path, path, strlen(path) + 1);
 	status = open_dir(dir);
 	if (status == SESSCACHE_MISS && create) {
 		status = make_dir(dir);

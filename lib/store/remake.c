@@ -40,7 +40,7 @@ sc_shard_take_area(struct sc_shard *sh)
 	size_t len;
 
 	sh->area = sc_tree_area(sh->tree, &len);
-	sh->mark_bits = sh->area != NULL ? (len - sizeof(*sh->area)) * 8 : 1;
+	sh->mark_bits = (len - sizeof(*sh->area)) * 8;
 }
 
 void

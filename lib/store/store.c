@@ -279,8 +279,8 @@ repair_shards(struct sc_store *store, struct sc_store_opened *opened)
 	for (i = 0; status == SESSCACHE_OK && i < store->shards; i++) {
 		if (atomic_load(&store->shard[i].state->broken) == 0)
 			continue;
-		status = sc_fail(SESSCACHE_ECORRUPT,
-		    "shard %u of %s is damaged", i, store->dir.path);
+		(void)sc_fail(SESSCACHE_ECORRUPT, "shard %u of %s is damaged",
+		    i, store->dir.path);
 		status = make_shard_anew(store, i, opened);
 	}
 	return status;
@@ -328,15 +328,16 @@ shard_count(const struct sc_store_config *config)
 static enum sesscache_status
 check_size(const struct sc_store *store, uint64_t size_bytes, unsigned shards)
 {
-	if (size_bytes >= SC_STORE_MIN_BYTES &&
-	    size_bytes - control_bytes(shards) >=
-		shards * (shards == 1 ? UINT64_C(0) : least_shard_bytes))
+	uint64_t least = shards * least_shard_bytes + control_bytes(shards);
+
+	if (shards == 1)
+		least = SC_STORE_MIN_BYTES;
+	if (size_bytes >= least && size_bytes >= SC_STORE_MIN_BYTES)
 		return SESSCACHE_OK;
 	return sc_fail(SESSCACHE_EINVAL,
 	    "size %llu is too small for the %u shards of %s: %llu at least",
 	    (unsigned long long)size_bytes, shards, store->dir.path,
-	    (unsigned long long)(shards * least_shard_bytes +
-		control_bytes(shards)));
+	    (unsigned long long)least);
 }
 
 static enum sesscache_status
