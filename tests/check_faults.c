@@ -1191,7 +1191,7 @@ static void
 mount_tmpfs(const char *options)
 {
 	MUST(unshare(CLONE_NEWNS) == 0);
-	MUST(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
+	MUST(mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) == 0);
 	MUST(mount("tmpfs", scratch, "tmpfs", 0, options) == 0);
 }
 
@@ -1203,11 +1203,11 @@ use_read_only(void *arg)
 	(void)arg;
 	mount_tmpfs("size=8m");
 	make_filled();
-	MUST(mount("none", scratch, NULL, MS_REMOUNT | MS_RDONLY, NULL) == 0);
+	MUST(mount("none", scratch, "tmpfs", MS_REMOUNT | MS_RDONLY, NULL) == 0);
 	MUST(cache_try(&cache, dir, NULL) == SESSCACHE_ESYS);
 	MUST(errno == EROFS);
 	MUST(strstr(sesscache_detail(), dir) != NULL);
-	MUST(mount("none", scratch, NULL, MS_REMOUNT, NULL) == 0);
+	MUST(mount("none", scratch, "tmpfs", MS_REMOUNT, NULL) == 0);
 	cache = cache_open(dir, NULL);
 	MUST(count_kept(cache) == RECORDS);
 	MUST(cache_try(&cache, scratch, NULL) != SESSCACHE_OK);

@@ -425,7 +425,7 @@ live_elsewhere(void *arg)
 {
 	(void)arg;
 	MUST(getpid() == 1);
-	MUST(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
+	MUST(mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) == 0);
 	MUST(mount("proc", "/proc", "proc", 0, NULL) == 0);
 	inherit(&shared[1]);
 	sesscache_close(cache);
