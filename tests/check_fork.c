@@ -444,8 +444,13 @@ may_unshare(void)
 {
 	pid_t child = fork();
 
+	/* In a chroot that is no mount point, mounts would be seen outside. */
 	if (child == 0)
-		_exit(unshare(CLONE_NEWPID | CLONE_NEWNS) == 0 ? 0 : 1);
+		_exit(unshare(CLONE_NEWPID | CLONE_NEWNS) == 0 &&
+			    mount("none", "/", "none", MS_REC | MS_PRIVATE,
+				NULL) == 0 ?
+			0 :
+			1);
 	return child_end(child) == 0;
 }
 
@@ -456,7 +461,7 @@ START_TEST(another_pid_namespace_shares_the_cache)
 	int i;
 
 	if (!may_unshare()) {
-		printf("skipped: namespaces are not permitted here\n");
+		printf("skipped: no namespaces of its own here\n");
 		return;
 	}
 	record_make(cache, &shared[0]);
