@@ -303,18 +303,13 @@ put_back_one(struct sc_write *write, const struct kept_record *head,
     const uint8_t *bytes)
 {
 	struct sc_span record = { bytes, head->len };
+	uint64_t alias = sc_shard_alias(record);
 	enum sesscache_status status;
-	uint64_t alias = 0;
-	int i;
 
 	status = sc_tree_put(write, (enum sesscache_queue)head->queue,
 	    head->seq, record);
-	if (status == SESSCACHE_OK && head->len > 8 &&
-	    (bytes[0] & SC_RECORD_ALIASED) != 0) {
-		for (i = 1; i <= 8; i++)
-			alias = alias << 8 | bytes[i];
+	if (status == SESSCACHE_OK && alias != 0)
 		status = sc_tree_put_alias(write, alias, head->seq);
-	}
 	return status;
 }
 

@@ -567,23 +567,33 @@ sc_room_first(struct sc_room *room, enum sesscache_queue queue, uint64_t *seq,
 	return sc_tree_first(room->write, queue, seq, head);
 }
 
+uint64_t
+sc_shard_alias(struct sc_span head)
+{
+	uint64_t alias = 0;
+	int i;
+
+	if (head.len <= 8 || (head.bytes[0] & SC_RECORD_ALIASED) == 0)
+		return 0;
+	for (i = 1; i <= 8; i++)
+		alias = alias << 8 | head.bytes[i];
+	return alias;
+}
+
 /* Delete a record and its alias; SESSCACHE_MISS if it is not in the queue. */
 static enum sesscache_status
 erase(struct sc_write *write, enum sesscache_queue queue, uint64_t seq)
 {
 	enum sesscache_status status;
-	uint64_t alias = 0;
 	struct sc_span head;
-	int i;
+	uint64_t alias;
 
 	status = sc_tree_peek(write, queue, seq, &head);
 	if (status != SESSCACHE_OK)
 		return status;
-	if (head.len > 8 && (head.bytes[0] & SC_RECORD_ALIASED) != 0) {
-		for (i = 1; i <= 8; i++)
-			alias = alias << 8 | head.bytes[i];
+	alias = sc_shard_alias(head);
+	if (alias != 0)
 		status = sc_tree_delete_alias(write, alias, seq);
-	}
 	if (status == SESSCACHE_OK)
 		status = sc_tree_delete(write, queue, seq);
 	return status;

@@ -93,6 +93,9 @@ struct sc_store {
 	struct sc_shard shard[SC_STORE_MAX_SHARDS];
 };
 
+/* The alias of a record, from its first bytes; 0: it has none. */
+uint64_t sc_shard_alias(struct sc_span head);
+
 /* Bytes of the area of a file of this size. */
 size_t sc_shard_area_bytes(uint64_t file_bytes);
 
