@@ -10,19 +10,32 @@ lib_libsesscache_internal_la_SOURCES = \
 	lib/cache/cache.h \
 	lib/cache/evict.c \
 	lib/cache/evict.h \
+	lib/cache/keyring.c \
+	lib/cache/keyring.h \
 	lib/cache/record.c \
 	lib/cache/record.h \
 	lib/cache/scratch.c \
 	lib/cache/scratch.h \
 	lib/cache/seal.c \
 	lib/cache/seal.h \
+	lib/front/connection.c \
+	lib/front/connection.h \
 	lib/front/handle.c \
 	lib/front/handle.h \
 	lib/front/inspect.c \
+	lib/front/names.c \
+	lib/front/names.h \
 	lib/front/openssl.c \
-	lib/front/openssl.h \
+	lib/front/quiet.c \
+	lib/front/quiet.h \
+	lib/front/realm.c \
+	lib/front/realm.h \
+	lib/front/session.c \
+	lib/front/session.h \
 	lib/front/settings.c \
 	lib/front/settings.h \
+	lib/front/tickets.c \
+	lib/front/tickets.h \
 	lib/platform/dir.c \
 	lib/platform/dir.h \
 	lib/platform/fork.c \
@@ -37,6 +50,8 @@ lib_libsesscache_internal_la_SOURCES = \
 	lib/store/remake.c \
 	lib/store/shard.c \
 	lib/store/shard.h \
+	lib/store/spent.c \
+	lib/store/spent.h \
 	lib/store/store.c \
 	lib/store/store.h \
 	lib/store/tree.h \

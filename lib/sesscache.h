@@ -119,8 +119,10 @@ void sesscache_close(struct sesscache *cache);
 /*
  * Let ctx, a context for servers, store its sessions in the cache and find
  * them there: TLS 1.2 session IDs (RFC 5246) and TLS 1.3 stateful tickets
- * (RFC 8446, section 4.6.1; where the application set SSL_OP_NO_TICKET, or the
- * setting "tickets" is off).
+ * (RFC 8446, section 4.6.1; where SSL_OP_NO_TICKET is set, by the application,
+ * by the settings "tickets" and "single-use", or here, for early data).
+ * Tickets that hold their session are sealed under keys that all processes
+ * share, unless the application has a ticket key callback of its own.
  *
  * Sets the session cache mode, the new, get and remove callbacks and the
  * session ID generator of ctx, and a session ID context if ctx has none.  To
@@ -137,6 +139,23 @@ void sesscache_close(struct sesscache *cache);
  */
 enum sesscache_status sesscache_attach(struct sesscache *cache, SSL_CTX *ctx)
     SESSCACHE_MUST_CHECK;
+
+/*
+ * The same, and name the realm of ctx, 1 to 255 bytes: sessions and tickets of
+ * contexts with the same realm resume in each other, whatever their
+ * certificates, their client CAs or the server names that clients ask for, if
+ * they demand client certificates alike; and in no other context.  Give the
+ * same name to such contexts only that may accept each other's clients.
+ *
+ * Without a name, sessions resume where the certificates, the verification
+ * settings, the accepted client CAs, the session ID context and the server
+ * name are the same.
+ *
+ * Returns as sesscache_attach(); SESSCACHE_EINVAL also if realm is NULL, empty
+ * or too long.
+ */
+enum sesscache_status sesscache_attach_realm(struct sesscache *cache,
+    SSL_CTX *ctx, const char *realm) SESSCACHE_MUST_CHECK;
 
 #define SESSCACHE_ID_LEN 32     /* bytes of an ID from sesscache_new_id() */
 #define SESSCACHE_ID_MAX_LEN 64 /* bytes of an ID at most */
@@ -250,7 +269,8 @@ bool sesscache_filter_match(const struct sesscache_filter *filter,
 
 /*
  * Remove what fits the filter.  NULL removes everything, and first destroys
- * the keys under which it was sealed.  *removed (may be NULL) counts.
+ * the keys under which it was sealed, and those of tickets.  *removed (may be
+ * NULL) counts.
  *
  * Returns SESSCACHE_OK, SESSCACHE_EINVAL, SESSCACHE_ENOMEM,
  * SESSCACHE_ECORRUPT or SESSCACHE_EBUSY (some records may be gone).
@@ -277,20 +297,69 @@ struct sesscache_stats {
 	uint64_t expired; /* removed past their lifetime */
 	uint64_t evicted_newcomers;
 	uint64_t evicted_regulars;
-	uint64_t promoted;    /* from newcomers to regulars */
-	uint64_t too_big;     /* not stored: longer than max-session */
-	uint64_t busy;        /* a lock was not to be had in time */
-	uint64_t stalled;     /* of these, waits that found a stopped owner */
-	uint64_t repaired;    /* locks left by processes that died */
-	uint64_t unreadable;  /* records that did not open */
-	uint64_t failed;      /* errors that a TLS callback dropped */
-	uint64_t created_at;  /* seconds since 1970 */
-	uint64_t reserved[8]; /* 0 */
+	uint64_t promoted;   /* from newcomers to regulars */
+	uint64_t too_big;    /* not stored: longer than max-session */
+	uint64_t busy;       /* a lock was not to be had in time */
+	uint64_t stalled;    /* of these, waits that found a stopped owner */
+	uint64_t repaired;   /* locks left by processes that died */
+	uint64_t unreadable; /* records, and rings of ticket keys, that did
+	                        not open */
+	uint64_t failed;     /* errors that a TLS callback dropped */
+	uint64_t created_at; /* seconds since 1970 */
+	uint64_t tickets_issued;   /* under shared keys */
+	uint64_t tickets_accepted; /* offered, and opened by a shared key */
+	uint64_t tickets_refused;  /* offered, but expired, damaged, their key
+	                              gone, or not from here */
+	uint64_t realm_refused;    /* sessions and tickets of another realm */
+	uint64_t key_rotations;    /* ticket keys that became current in the
+	                              place of another */
+	uint64_t reserved[3];      /* 0 */
 };
 
 /* Returns SESSCACHE_OK, SESSCACHE_EINVAL or SESSCACHE_EBUSY. */
 enum sesscache_status sesscache_stats(struct sesscache *cache,
     struct sesscache_stats *out) SESSCACHE_MUST_CHECK;
+
+/* Ticket keys; a key is in each of these states in turn. */
+enum sesscache_key_state {
+	SESSCACHE_KEY_NEXT,     /* made, not used yet */
+	SESSCACHE_KEY_CURRENT,  /* seals new tickets */
+	SESSCACHE_KEY_PREVIOUS, /* still opens what was sealed under it */
+};
+
+/* What may be shown of a ticket key: never the key itself. */
+struct sesscache_key {
+	uint32_t name; /* random; tells one key from another */
+	enum sesscache_key_state state;
+	uint64_t made_at;    /* seconds since 1970 */
+	uint64_t retires_at; /* opens nothing from then on; seconds since 1970;
+	                        0: not known yet */
+};
+
+#define SESSCACHE_KEYS_MAX 3 /* one of each state */
+
+/*
+ * List the shared ticket keys, in the order of their states; *n is how many
+ * there are.  Nothing is made or changed.
+ *
+ * Returns SESSCACHE_OK, SESSCACHE_EINVAL, SESSCACHE_ENOMEM, SESSCACHE_ESYS
+ * (libcrypto failed), SESSCACHE_EBUSY, or SESSCACHE_ECORRUPT (the keys were
+ * tampered with: the next ticket makes new ones).
+ */
+enum sesscache_status sesscache_keys(struct sesscache *cache,
+    struct sesscache_key keys[SESSCACHE_KEYS_MAX], size_t *n)
+    SESSCACHE_MUST_CHECK;
+
+/*
+ * Let the next ticket key become the current one, before it is due.  Tickets
+ * under the current one resume for one lifetime of keys more; those under the
+ * previous one do no longer.  To refuse all, rotate twice.
+ *
+ * Returns SESSCACHE_OK, SESSCACHE_EINVAL, SESSCACHE_ENOMEM, SESSCACHE_ESYS,
+ * SESSCACHE_ECORRUPT (a lock is damaged) or SESSCACHE_EBUSY.
+ */
+enum sesscache_status sesscache_rotate_keys(struct sesscache *cache)
+    SESSCACHE_MUST_CHECK;
 
 /* The name of a status in a few words; static. */
 const char *sesscache_strerror(enum sesscache_status status);

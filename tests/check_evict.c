@@ -9,7 +9,7 @@
 
 #include "cache/evict.h"
 #include "cache/record.h"
-#include "store/store.h"
+#include "store/shard.h"
 #include "support.h"
 
 enum {
@@ -130,6 +130,15 @@ mark(uint64_t seq)
 {
 	ck_done(sc_store_enter(store, 0, SC_LOCK_PATIENT_MS));
 	sc_store_mark(store, 0, seq);
+	sc_store_leave(store, 0);
+}
+
+/* A lookup that found it; of a ticket, if spent says so. */
+static void
+hit(uint64_t seq, bool spent)
+{
+	ck_done(sc_store_enter(store, 0, SC_LOCK_PATIENT_MS));
+	sc_store_hit(store, 0, seq, spent);
 	sc_store_leave(store, 0);
 }
 
@@ -351,6 +360,146 @@ START_TEST(regulars_go_oldest_first_if_none_was_resumed)
 }
 END_TEST
 
+/* --- tickets that were used ---------------------------------------------- */
+
+/* Some of both queues, the youngest last; their numbers are from 1 on. */
+static uint64_t
+put_tickets(uint64_t n)
+{
+	uint64_t last = 0;
+
+	while (n-- > 0)
+		last = put(SC_RECORD_TICKET |
+		    (n % 2 == 0 ? (unsigned)SC_RECORD_REGULAR : 0u));
+	return last;
+}
+
+START_TEST(spent_tickets_go_first_and_no_other_goes_for_them)
+{
+	enum { SPENT = 200 };
+	uint64_t seq, last, first, spent = 0, unspent = 0;
+
+	put_tickets(200);
+	while (evicted() == 0)
+		put_tickets(2);
+	last = put_tickets(300);
+	first = last - SPENT;
+	flush_at(NOW);
+	for (seq = first; seq < last; seq++) {
+		if (seq % 4 < 2)
+			hit(seq, true);
+	}
+	put_tickets(600);
+	flush_at(NOW);
+	for (seq = first; seq < last; seq++) {
+		if (seq % 4 < 2)
+			spent += is_there(seq);
+		else
+			unspent += is_there(seq);
+	}
+	ck_assert_uint_eq(spent, 0);
+	ck_assert_uint_eq(unspent, SPENT / 2);
+}
+END_TEST
+
+START_TEST(spent_tickets_stay_while_there_is_room)
+{
+	uint64_t seq, last = put_tickets(200);
+
+	for (seq = 1; seq <= last; seq++)
+		hit(seq, true);
+	put_tickets(200);
+	flush_at(NOW);
+	for (seq = 1; seq <= last; seq++)
+		ck_assert(is_there(seq));
+	ck_assert_uint_eq(evicted(), 0);
+}
+END_TEST
+
+START_TEST(spent_tickets_leave_room_for_others)
+{
+	uint64_t before, oldest, seq, last;
+
+	last = fill(SC_RECORD_TICKET);
+	flush_at(NOW);
+	for (oldest = 1; !is_there(oldest); oldest++)
+		ck_assert_uint_lt(oldest, last);
+	/* Of the youngest, all: what is stored next takes their room. */
+	for (seq = last - 500; seq <= last; seq++)
+		hit(seq, true);
+	before = evicted();
+	put_many(SC_RECORD_TICKET, 400);
+	flush_at(NOW);
+	ck_assert_uint_ge(evicted() - before, 400);
+	for (seq = oldest + 100; seq < last - 500; seq++)
+		ck_assert_msg(is_there(seq), "%lu, not spent, is gone",
+		    (unsigned long)seq);
+}
+END_TEST
+
+START_TEST(ticket_that_is_spent_at_once_never_reaches_the_tree)
+{
+	uint64_t seq, before, newcomers;
+
+	fill(SC_RECORD_TICKET);
+	put_many(SC_RECORD_TICKET, 1000);
+	flush_at(NOW);
+	before = evicted();
+	newcomers = counted(SC_COUNT_EVICTED_NEWCOMERS);
+	seq = put(SC_RECORD_TICKET | SC_RECORD_REGULAR);
+	hit(seq, true);
+	put(SC_RECORD_TICKET);
+	while (evicted() == before)
+		put(SC_RECORD_TICKET);
+	ck_assert(!is_there(seq));
+	ck_assert(is_there(seq + 1));
+	ck_assert_uint_eq(records_in(SESSCACHE_REGULAR), 0);
+	ck_assert_uint_eq(counted(SC_COUNT_EVICTED_REGULARS), 1);
+	ck_assert_uint_ge(counted(SC_COUNT_EVICTED_NEWCOMERS), newcomers);
+}
+END_TEST
+
+START_TEST(ticket_that_was_stored_anew_is_not_spent)
+{
+	const uint64_t first = 1500, end = 1520;
+	uint64_t seq;
+
+	put_many(SC_RECORD_TICKET, 2000);
+	for (seq = first; seq < end; seq++)
+		hit(seq, true);
+	for (seq = first; seq < end; seq += 2)
+		put_as(seq, SC_RECORD_TICKET, LATER, NOW);
+	flush_at(NOW);
+	ck_assert_uint_eq(evicted(), 0);
+	fill(SC_RECORD_TICKET);
+	flush_at(NOW);
+	for (seq = first; seq < end; seq++)
+		ck_assert_msg(is_there(seq) == (seq % 2 == first % 2), "%lu",
+		    (unsigned long)seq);
+}
+END_TEST
+
+START_TEST(session_that_may_be_used_again_is_not_spent)
+{
+	enum sesscache_queue queue;
+	uint64_t last, seq;
+
+	fill(0);
+	put_many(0, 1000);
+	last = put(0);
+	flush_at(NOW);
+	/* As if its number had been that of a ticket. */
+	for (seq = last - 20; seq < last; seq++)
+		hit(seq, seq % 2 == 0);
+	put_many(0, 400);
+	for (seq = last - 20; seq < last; seq++)
+		ck_assert(find(seq, &queue) && queue == SESSCACHE_NEWCOMER);
+	put_many(0, last);
+	for (seq = last - 20; seq < last; seq++)
+		ck_assert(find(seq, &queue) && queue == SESSCACHE_REGULAR);
+}
+END_TEST
+
 /* --- what has expired ---------------------------------------------------- */
 
 START_TEST(expired_records_go_before_room_is_needed)
@@ -488,6 +637,297 @@ START_TEST(regulars_resume_more_often_than_from_a_fifo)
 }
 END_TEST
 
+/* --- TLS 1.3 at a server ------------------------------------------------- */
+
+enum {
+	HOUR_MS = 3600 * 1000,
+	USERS = 7000, /* at most, of the server */
+	SHORTEST_MS = 100,
+	DOUBLINGS = 16, /* of the time from one visit to the next */
+	START_MS = 1000 * 1000,
+};
+
+/* One who comes back, after a time that may be any. */
+struct user {
+	uint64_t next_ms;
+	uint8_t id[SESSCACHE_ID_LEN];
+	bool has_id;
+	bool old; /* TLS 1.2 */
+	uint64_t fifo_at;
+	uint64_t fifo_ms;
+};
+
+enum spending { KEPT, FIRST_TO_GO, TAKEN };
+
+/* A server whose cache holds a part of the sessions that are alive. */
+struct site {
+	struct sc_cache *cache;
+	struct sc_spent *spent; /* NULL: as it is */
+	enum spending spending;
+	unsigned old_percent; /* of clients on TLS 1.2 */
+	unsigned tickets;     /* for a full handshake */
+	uint64_t dice;
+	struct user users[USERS];
+	unsigned order[USERS]; /* a heap: who comes next */
+	unsigned n;
+	uint64_t fifo_stores;
+	uint64_t fifo_room;
+	unsigned visits, resumed, resumed_by_fifo;
+};
+
+static void
+sift(struct site *site, unsigned at)
+{
+	unsigned *order = site->order;
+	unsigned least = at, child, other;
+
+	for (;;) {
+		for (child = 2 * at + 1; child <= 2 * at + 2 && child < site->n;
+		     child++) {
+			if (site->users[order[child]].next_ms <
+			    site->users[order[least]].next_ms)
+				least = child;
+		}
+		if (least == at)
+			break;
+		other = order[at];
+		order[at] = order[least];
+		order[least] = other;
+		at = least;
+	}
+}
+
+/* Any order of magnitude as likely as any other: a tenth of a second to two
+ * hours. */
+static uint64_t
+pause_ms(struct site *site)
+{
+	uint64_t base = (uint64_t)SHORTEST_MS
+	    << (test_random(&site->dice) % DOUBLINGS);
+
+	return base + test_random(&site->dice) % base;
+}
+
+static void
+site_store(struct site *site, uint8_t *id, unsigned flags, uint64_t now_ms)
+{
+	static const uint8_t bytes[BODY];
+	const struct sc_record_in in = { .id = id,
+		.id_len = SESSCACHE_ID_LEN,
+		.data = bytes,
+		.data_len = sizeof(bytes),
+		.ttl_seconds = HOUR_MS / 1000,
+		.flags = flags };
+
+	ck_done(sc_cache_new_id(site->cache, id));
+	ck_done(sc_cache_put(site->cache, &in, (uint32_t)(now_ms / 1000)));
+}
+
+/* A full handshake: sessions for a client, who keeps the last. */
+static void
+site_greet(struct site *site, uint8_t *id, bool old, uint64_t now_ms)
+{
+	unsigned i;
+
+	for (i = 0; i < (old ? 1 : site->tickets); i++)
+		site_store(site, id, old ? 0u : (unsigned)SC_RECORD_TICKET,
+		    now_ms);
+}
+
+static bool
+site_resumes(struct site *site, struct user *user)
+{
+	const uint32_t now = (uint32_t)(user->next_ms / 1000);
+	uint8_t buf[BODY];
+	struct sc_lookup lookup = { .id = user->id,
+		.id_len = sizeof(user->id),
+		.buf = buf,
+		.size = sizeof(buf) };
+	enum sesscache_status status;
+
+	if (!user->has_id)
+		return false;
+	if (site->spending == TAKEN && !user->old)
+		status = sc_cache_take(site->cache, &lookup, now);
+	else
+		status = sc_cache_get(site->cache, &lookup, now);
+	if (site->spending == KEPT) /* nobody noted that it was used */
+		sc_spent_done(site->spent, atomic_load(&site->spent->pushed));
+	return status == SESSCACHE_OK;
+}
+
+/* What a queue in the order of arrival says to the same visit. */
+static bool
+fifo_resumes(struct site *site, struct user *user)
+{
+	bool resumes = user->fifo_at != 0 &&
+	    site->fifo_stores - user->fifo_at < site->fifo_room &&
+	    user->next_ms - user->fifo_ms < HOUR_MS;
+
+	if (!resumes || !user->old) {
+		site->fifo_stores += resumes || user->old ? 1 : site->tickets;
+		user->fifo_at = site->fifo_stores;
+		user->fifo_ms = user->next_ms;
+	}
+	return resumes;
+}
+
+static void
+site_visit(struct site *site, struct user *user, bool counts)
+{
+	bool by_fifo = fifo_resumes(site, user);
+	bool resumes = site_resumes(site, user);
+
+	if (!resumes)
+		site_greet(site, user->id, user->old, user->next_ms);
+	else if (!user->old)
+		site_store(site, user->id, SC_RECORD_TICKET | SC_RECORD_REGULAR,
+		    user->next_ms);
+	user->has_id = true;
+	if (counts) {
+		site->visits++;
+		site->resumed += resumes;
+		site->resumed_by_fifo += by_fifo;
+	}
+}
+
+static void
+site_run(struct site *site, uint64_t end_ms)
+{
+	uint8_t id[SESSCACHE_ID_LEN];
+	struct user *user;
+	bool old;
+
+	for (;;) {
+		user = &site->users[site->order[0]];
+		if (user->next_ms >= end_ms)
+			break;
+		/* For each that comes back there is one who never does. */
+		old = test_random(&site->dice) % 100 < site->old_percent;
+		site_greet(site, id, old, user->next_ms);
+		site->fifo_stores += old ? 1 : site->tickets;
+		site_visit(site, user, user->next_ms >= START_MS + HOUR_MS);
+		user->next_ms += pause_ms(site);
+		sift(site, 0);
+	}
+}
+
+/* How many fit if none is used. */
+static uint64_t
+room_of(struct site *site)
+{
+	uint8_t id[SESSCACHE_ID_LEN];
+	struct sesscache_stats stats;
+	uint32_t created_at;
+	uint64_t removed;
+
+	do {
+		site_store(site, id, SC_RECORD_TICKET, START_MS);
+		ck_done(sc_cache_stats(site->cache, &stats, &created_at));
+	} while (stats.evicted_newcomers == 0);
+	ck_done(sc_cache_clear(site->cache, START_MS / 1000, &removed));
+	return stats.records;
+}
+
+static const struct {
+	const char *name;
+	unsigned old_percent;
+	unsigned tickets;
+	unsigned users; /* for so many sessions alive */
+} sites[] = {
+	{ "web, 5 %", 0, 1, 6000 },
+	{ "web, 10 %", 0, 1, 3000 },
+	{ "web, two tickets, 10 %", 0, 2, 3000 },
+	{ "mixed web, 5 %", 30, 1, 6000 },
+};
+
+/* Permille of the visits that resume. */
+static unsigned
+try_site(struct site *site, int which, enum spending spending)
+{
+	const struct sc_store_config config = { .dir = test_dir("site"),
+		.size_bytes = MIB,
+		.shards = 1,
+		.init = init_nothing,
+		.make_room = sc_evict };
+	struct sc_store_opened opened;
+	unsigned i;
+
+	memset(site, 0, sizeof(*site));
+	site->cache = test_cache("site", MIB, 1);
+	ck_done(sc_store_open(&store, &config, &opened));
+	site->spent = &store->shard[0].area->spent;
+	site->spending = spending;
+	site->old_percent = sites[which].old_percent;
+	site->tickets = sites[which].tickets;
+	site->dice = 2024;
+	site->fifo_room = room_of(site);
+	site->n = sites[which].users;
+	for (i = 0; i < site->n; i++) {
+		site->users[i].next_ms = START_MS +
+		    test_random(&site->dice) % pause_ms(site);
+		site->users[i].old = i * 37 % 100 < sites[which].old_percent;
+		site->order[i] = i;
+	}
+	for (i = site->n / 2; i-- > 0;)
+		sift(site, i);
+	site_run(site, START_MS + HOUR_MS + test_times(HOUR_MS, HOUR_MS / 20));
+	sc_store_close(store);
+	sc_cache_close(site->cache);
+	test_remove_tree(test_dir("site"));
+	return site->resumed * 1000 / site->visits;
+}
+
+START_TEST(clients_of_tls_1_3_resume_more_often_if_spent_tickets_go_first)
+{
+	static struct site site;
+	unsigned kept, gone, taken, fifo;
+
+	kept = try_site(&site, _i, KEPT);
+	taken = try_site(&site, _i, TAKEN);
+	gone = try_site(&site, _i, FIRST_TO_GO);
+	fifo = site.resumed_by_fifo * 1000 / site.visits;
+	if (getenv("SC_TEST_VERBOSE") != NULL)
+		printf("%s: of %u visits %u permille resumed; if none is "
+		       "spent %u, if all are taken %u, from a FIFO %u\n",
+		    sites[_i].name, site.visits, gone, kept, taken, fifo);
+	ck_assert_msg(gone >= kept + 15, "%s: %u, not spent %u", sites[_i].name,
+	    gone, kept);
+	ck_assert_msg(gone >= fifo + 20, "%s: %u, from a FIFO %u",
+	    sites[_i].name, gone, fifo);
+	ck_assert_msg(gone + 10 >= taken, "%s: %u, taken %u", sites[_i].name,
+	    gone, taken);
+}
+END_TEST
+
+static int
+expect_queue(const struct sc_scanned *scanned, void *arg)
+{
+	unsigned *seen = arg;
+
+	ck_assert_int_eq(scanned->queue,
+	    (scanned->flags & SC_RECORD_REGULAR) != 0 ? SESSCACHE_REGULAR :
+							SESSCACHE_NEWCOMER);
+	ck_assert_uint_lt(scanned->flags, 4);
+	seen[scanned->flags]++;
+	return 0;
+}
+
+START_TEST(ticket_of_a_resumed_connection_is_a_regular_at_once)
+{
+	struct site site = { .cache = test_cache("site", MIB, 1) };
+	uint8_t id[SESSCACHE_ID_LEN];
+	unsigned flags, seen[4] = { 0 };
+
+	for (flags = 0; flags < 4; flags++)
+		site_store(&site, id, flags, START_MS);
+	ck_done(sc_cache_scan(site.cache, expect_queue, seen));
+	for (flags = 0; flags < 4; flags++)
+		ck_assert_uint_eq(seen[flags], 1);
+	sc_cache_close(site.cache);
+}
+END_TEST
+
 /* --- all of them --------------------------------------------------------- */
 
 static TCase *
@@ -522,11 +962,26 @@ main(void)
 	tcase_add_test(tc, spent_ticket_is_not_spared);
 	tcase_add_test(tc, hand_returns_at_the_newest_half);
 	tcase_add_test(tc, regulars_go_oldest_first_if_none_was_resumed);
+	tcase_add_test(tc, spent_tickets_go_first_and_no_other_goes_for_them);
+	tcase_add_test(tc, spent_tickets_stay_while_there_is_room);
+	tcase_add_test(tc, spent_tickets_leave_room_for_others);
+	tcase_add_test(tc, ticket_that_is_spent_at_once_never_reaches_the_tree);
+	tcase_add_test(tc, ticket_that_was_stored_anew_is_not_spent);
+	tcase_add_test(tc, session_that_may_be_used_again_is_not_spent);
 	tcase_add_loop_test(tc, expired_records_go_before_room_is_needed, 0, 2);
 	tcase_add_test(tc, expired_regular_is_not_spared);
 	tcase_add_test(tc, record_that_cannot_be_read_goes);
 	tcase_add_loop_test(tc, regulars_resume_more_often_than_from_a_fifo, 0,
 	    N_OF(days));
+	tc = tcase_create("TLS 1.3");
+	tcase_add_unchecked_fixture(tc, test_root_make, test_root_remove);
+	tcase_add_checked_fixture(tc, test_dir_make, test_dir_remove);
+	tcase_set_timeout(tc, 300);
+	tcase_add_loop_test(tc,
+	    clients_of_tls_1_3_resume_more_often_if_spent_tickets_go_first, 0,
+	    N_OF(sites));
+	tcase_add_test(tc, ticket_of_a_resumed_connection_is_a_regular_at_once);
+	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);

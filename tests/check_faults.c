@@ -466,7 +466,7 @@ static const struct damage damages[] = {
 	    0 },
 	{ CONTROL, "left locked", leave_locked, SESSCACHE_OK, NULL, ALL, ALL },
 	{ CONTROL, "of another format", another_format, SESSCACHE_EFORMAT,
-	    "format 2", ALL, ALL },
+	    "format 3", ALL, ALL },
 	{ CONTROL, "of another byte order", another_byte_order,
 	    SESSCACHE_EFORMAT, "byte order", ALL, ALL },
 	{ CONTROL, "of another LMDB", another_lmdb, SESSCACHE_EFORMAT, "LMDB",

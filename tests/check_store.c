@@ -54,6 +54,32 @@ drop_oldest(struct sc_room *room, uint32_t now)
 	return status == SESSCACHE_MISS ? SESSCACHE_OK : status;
 }
 
+static int killed_in[2] = { -1, -1 }; /* where to stop, and be killed */
+
+/* Spent records, whichever; then the oldest. */
+static enum sesscache_status
+drop_spent(struct sc_room *room, uint32_t now)
+{
+	enum sesscache_status status = SESSCACHE_OK;
+	enum sesscache_queue queue;
+	struct sc_span head;
+	uint64_t seq;
+	uint8_t byte;
+
+	while (status == SESSCACHE_OK && sc_room_wanted(room)) {
+		status = sc_room_spent(room, &queue, &seq, &head);
+		if (status != SESSCACHE_OK)
+			break;
+		status = sc_room_delete(room, queue, seq,
+		    SC_COUNT_EVICTED_REGULARS);
+		if (killed_in[0] >= 0 && write(killed_in[1], "s", 1) == 1)
+			(void)!read(killed_in[0], &byte, 1);
+	}
+	return status == SESSCACHE_OK || status == SESSCACHE_MISS ?
+	    drop_oldest(room, now) :
+	    status;
+}
+
 static enum sesscache_status
 init_nothing(void *part)
 {
@@ -102,6 +128,16 @@ setup(void)
 {
 	test_dir_make();
 	open_usual(MIB, 1);
+}
+
+static void
+setup_spent(void)
+{
+	struct sc_store_config config = usual_config();
+
+	test_dir_make();
+	config.make_room = drop_spent;
+	ck_done(open_as(&config, NULL));
 }
 
 static void
@@ -886,6 +922,249 @@ START_TEST(processes_that_have_it_mapped_follow_a_resize)
 }
 END_TEST
 
+/* --- what was used and is spent ------------------------------------------ */
+
+static struct sc_spent ring;
+
+/* Empty, its counts near their end. */
+static void
+make_ring(uint32_t count)
+{
+	memset(&ring, 0, sizeof(ring));
+	atomic_store(&ring.pushed, count);
+	atomic_store(&ring.ripe, count);
+	atomic_store(&ring.taken, count);
+}
+
+static uint64_t
+take_one(void)
+{
+	uint32_t at = sc_spent_first(&ring);
+	uint64_t seq = 0;
+
+	if (sc_spent_next(&ring, &at, &seq))
+		sc_spent_done(&ring, at);
+	return seq;
+}
+
+static const uint32_t ring_starts[] = { 0, 5, UINT32_MAX - 3,
+	UINT32_MAX - SC_SPENT_ENTRIES, UINT32_MAX / 2 };
+
+START_TEST(spent_ring_gives_what_is_ripe_in_its_order)
+{
+	uint64_t pushed = 0, taken = 0;
+	int i;
+
+	make_ring(ring_starts[_i]);
+	ck_assert_uint_eq(take_one(), 0);
+	while (pushed < 3 * SC_SPENT_ENTRIES) {
+		for (i = 0; i < 7; i++)
+			sc_spent_push(&ring, ++pushed);
+		ck_assert_uint_eq(sc_spent_waiting(&ring), 0);
+		sc_spent_ripen(&ring);
+		ck_assert_uint_eq(sc_spent_waiting(&ring), 7);
+		sc_spent_push(&ring, ++pushed); /* is not ripe */
+		while (taken + 1 < pushed)
+			ck_assert_uint_eq(take_one(), ++taken);
+		ck_assert_uint_eq(take_one(), 0);
+		sc_spent_ripen(&ring);
+		ck_assert_uint_eq(take_one(), ++taken);
+	}
+}
+END_TEST
+
+START_TEST(full_spent_ring_forgets_its_oldest)
+{
+	uint64_t seq;
+
+	make_ring(ring_starts[_i]);
+	for (seq = 1; seq <= SC_SPENT_ENTRIES + 100; seq++)
+		sc_spent_push(&ring, seq);
+	sc_spent_ripen(&ring);
+	ck_assert_uint_eq(sc_spent_waiting(&ring), SC_SPENT_ENTRIES);
+	for (seq = 101; seq <= SC_SPENT_ENTRIES + 100; seq++)
+		ck_assert_uint_eq(take_one(), seq);
+	ck_assert_uint_eq(take_one(), 0);
+}
+END_TEST
+
+START_TEST(what_was_taken_and_not_done_is_taken_again)
+{
+	uint32_t at;
+	uint64_t seq;
+
+	make_ring(ring_starts[_i]);
+	for (seq = 1; seq <= 20; seq++)
+		sc_spent_push(&ring, seq);
+	sc_spent_ripen(&ring);
+	at = sc_spent_first(&ring);
+	while (sc_spent_next(&ring, &at, &seq))
+		;
+	ck_assert_uint_eq(seq, 20);
+	ck_assert_uint_eq(take_one(), 1);
+}
+END_TEST
+
+START_TEST(damaged_spent_ring_comes_to_an_end_and_works_again)
+{
+	uint64_t state = (uint64_t)_i + 1, seq = 0;
+	uint32_t at;
+	unsigned n;
+
+	test_fill(&ring, sizeof(ring), state);
+	if (_i % 2 == 0) { /* counts that are near each other */
+		atomic_store(&ring.ripe,
+		    atomic_load(&ring.pushed) +
+			(uint32_t)(test_random(&state) % 9) - 4);
+		atomic_store(&ring.taken,
+		    atomic_load(&ring.pushed) +
+			(uint32_t)(test_random(&state) % 9) - 4);
+	}
+	ck_assert_uint_le(sc_spent_waiting(&ring), SC_SPENT_ENTRIES);
+	at = sc_spent_first(&ring);
+	for (n = 0; sc_spent_next(&ring, &at, &seq); n++)
+		ck_assert_uint_lt(n, SC_SPENT_ENTRIES);
+	if (n > 0)
+		sc_spent_done(&ring, at);
+	sc_spent_push(&ring, 77);
+	sc_spent_ripen(&ring);
+	for (n = 0; seq != 77 && n <= SC_SPENT_ENTRIES; n++)
+		seq = take_one();
+	ck_assert_uint_eq(seq, 77);
+	ck_assert_uint_eq(take_one(), 0);
+}
+END_TEST
+
+static void
+hit(uint64_t seq)
+{
+	ck_done(sc_store_enter(store, 0, SC_LOCK_PATIENT_MS));
+	sc_store_hit(store, 0, seq, true);
+	sc_store_leave(store, 0);
+}
+
+static uint64_t
+oldest_gone(void)
+{
+	return sc_store_counted(store, 0, SC_COUNT_EVICTED_NEWCOMERS);
+}
+
+/* Until something had to go; returns the last number. */
+static uint64_t
+put_until_full(uint64_t first)
+{
+	uint64_t seq = first;
+
+	while (oldest_gone() == 0)
+		ck_done(put(0, SESSCACHE_NEWCOMER, seq++, 0, USUAL));
+	flush(0);
+	return seq - 1;
+}
+
+START_TEST(spent_records_are_counted_once_and_go_once)
+{
+	uint64_t seq, last = put_until_full(1);
+	int i;
+
+	for (i = 0; i < 3; i++) {
+		for (seq = last - 50; seq < last; seq++)
+			hit(seq);
+	}
+	ck_assert_uint_eq(sc_store_counted(store, 0, SC_COUNT_HITS), 150);
+	ck_assert_uint_eq(atomic_load(&store->shard[0].area->spent.pushed), 50);
+	for (seq = last + 1; seq <= last + 300; seq++)
+		ck_done(put(0, SESSCACHE_REGULAR, seq, 0, USUAL));
+	for (seq = last - 50; seq < last; seq++)
+		ck_assert_msg(is_gone(0, seq), "%lu", (unsigned long)seq);
+	ck_assert_uint_eq(sc_store_counted(store, 0, SC_COUNT_EVICTED_REGULARS),
+	    50);
+	ck_assert(has(0, last - 51, 0, USUAL));
+}
+END_TEST
+
+START_TEST(numbers_written_into_the_spent_ring_harm_no_record)
+{
+	uint64_t seq, last = put_until_full(1), state = 7, gone;
+	struct sc_area *area = store->shard[0].area;
+	struct sc_spent *spent = &area->spent;
+	int i, round;
+
+	/* All look used, as in a file that somebody wrote over. */
+	if (_i == 1)
+		memset((void *)(uintptr_t)area->marks, 0xff,
+		    (size_t)(store->shard[0].mark_bits / 8));
+	for (round = 0; round < 20; round++) {
+		for (i = 0; i < SC_SPENT_ENTRIES; i++) {
+			seq = test_random(&state);
+			/* A record's, if it is cut off where its key ends. */
+			if (i % 2 == 0)
+				seq = last - seq % 1000 +
+				    (UINT64_C(1) << (56 + i % 8));
+			else if (i % 4 == 1 && _i == 0)
+				seq = last - seq % 1000; /* of one not used */
+			else
+				seq |= UINT64_C(1) << 57;
+			atomic_store(&spent->seqs[i], seq);
+		}
+		atomic_store(&spent->pushed, (uint32_t)test_random(&state));
+		atomic_store(&spent->ripe, (uint32_t)test_random(&state));
+		atomic_store(&spent->taken, (uint32_t)test_random(&state));
+		for (i = 0; i < 100; i++)
+			ck_done(put(0, SESSCACHE_NEWCOMER, ++last, 0, USUAL));
+	}
+	flush(0);
+	gone = oldest_gone();
+	ck_assert_uint_eq(sc_store_counted(store, 0, SC_COUNT_EVICTED_REGULARS),
+	    0);
+	for (seq = gone + 1; seq <= last; seq++)
+		ck_assert_msg(has(0, seq, 0, USUAL), "%lu", (unsigned long)seq);
+}
+END_TEST
+
+START_TEST(spent_records_are_known_after_a_resize)
+{
+	uint64_t seq, last = put_until_full(1), before;
+
+	for (seq = last - 20; seq < last; seq++)
+		hit(seq);
+	ck_done(resize_to(_i == 0 ? 2 * MIB : MIB + MIB / 2));
+	ck_done(resize_to(MIB + MIB / 4));
+	before = oldest_gone();
+	for (seq = last + 1; oldest_gone() == before; seq++)
+		ck_done(put(0, SESSCACHE_NEWCOMER, seq, 0, USUAL));
+	for (seq = last - 20; seq < last; seq++)
+		ck_assert_msg(is_gone(0, seq), "%lu", (unsigned long)seq);
+	ck_assert(has(0, last - 21, 0, USUAL));
+}
+END_TEST
+
+/* Spent records of any length lie anywhere, and no store finds no room. */
+START_TEST(every_store_finds_room_while_spent_records_go)
+{
+	size_t span = bound_cases[_i].max_len - bound_cases[_i].min_len + 1;
+	/* Of those that are there, also where all are long. */
+	const uint64_t most = bound_cases[_i].min_len > 4096 ? 10 : 200;
+	uint64_t state = 5, seq = 0, stored_bytes = 0;
+	enum sesscache_status status;
+	size_t len;
+
+	while (stored_bytes < 6 * (uint64_t)MIB) {
+		len = bound_cases[_i].min_len +
+		    (size_t)(test_random(&state) % span);
+		status = put(0, SESSCACHE_NEWCOMER, ++seq, 0, len);
+		ck_assert_msg(status == SESSCACHE_OK, "%s, record %lu: %s",
+		    bound_cases[_i].name, (unsigned long)seq,
+		    sesscache_detail());
+		stored_bytes += len + 100;
+		if (seq > most && test_random(&state) % 8 != 0)
+			hit(seq - test_random(&state) % most);
+	}
+	ck_assert_uint_eq(sc_store_counted(store, 0, SC_COUNT_FAILED), 0);
+	ck_assert_uint_gt(sc_store_counted(store, 0, SC_COUNT_EVICTED_REGULARS),
+	    0);
+}
+END_TEST
+
 /* --- opening ------------------------------------------------------------- */
 
 START_TEST(directory_that_is_open_gives_the_same_store)
@@ -1274,6 +1553,49 @@ START_TEST(process_that_is_killed_inside_loses_nothing)
 }
 END_TEST
 
+/* A child that stores until it comes to spent records, or to its end. */
+static int
+store_until_killed(void *arg)
+{
+	uint64_t first = *(uint64_t *)arg, seq;
+	static const char end[64];
+
+	for (seq = first; seq < first + 1000; seq++)
+		ck_done(put(0, SESSCACHE_NEWCOMER, seq, 0, USUAL));
+	return write(killed_in[1], end, sizeof(end)) < 0;
+}
+
+START_TEST(spent_records_go_though_who_took_them_was_killed)
+{
+	uint64_t seq, last = put_until_full(1), next = last + 1;
+	struct pipes pipes;
+	pid_t pid;
+	int i;
+
+	for (seq = last - 40; seq < last; seq++)
+		hit(seq);
+	make_pipes(&pipes);
+	killed_in[0] = pipes.to_child[0];
+	killed_in[1] = pipes.to_parent[1];
+	pid = test_fork(store_until_killed, &next);
+	killed_in[0] = -1;
+	for (i = 0; i < _i; i++) { /* of the records of one transaction */
+		ck_assert(hear(pipes.to_parent));
+		ck_assert(tell(pipes.to_child));
+	}
+	ck_assert(hear(pipes.to_parent));
+	ck_assert_int_eq(kill(pid, SIGKILL), 0);
+	ck_assert_int_eq(test_wait(pid), -1);
+	close_pipes(&pipes);
+	for (seq = last + 1000; seq < last + 1300; seq++)
+		ck_done(put(0, SESSCACHE_NEWCOMER, seq, 0, USUAL));
+	for (seq = last - 40; seq < last; seq++)
+		ck_assert_msg(is_gone(0, seq), "%lu", (unsigned long)seq);
+	ck_assert(has(0, last - 41, 0, USUAL));
+	ck_assert(has(0, last, 0, USUAL));
+}
+END_TEST
+
 START_TEST(process_that_stops_inside_holds_up_only_what_needs_its_lock)
 {
 	const bool in_gate = _i == IN_GATE;
@@ -1521,6 +1843,33 @@ add_sizes(Suite *suite)
 }
 
 static void
+add_spent(Suite *suite)
+{
+	TCase *tc = tcase_create("spent");
+
+	tcase_add_unchecked_fixture(tc, test_root_make, test_root_remove);
+	tcase_add_checked_fixture(tc, setup_spent, teardown);
+	tcase_set_timeout(tc, 300);
+	suite_add_tcase(suite, tc);
+	tcase_add_loop_test(tc, spent_ring_gives_what_is_ripe_in_its_order, 0,
+	    N_OF(ring_starts));
+	tcase_add_loop_test(tc, full_spent_ring_forgets_its_oldest, 0,
+	    N_OF(ring_starts));
+	tcase_add_loop_test(tc, what_was_taken_and_not_done_is_taken_again, 0,
+	    N_OF(ring_starts));
+	tcase_add_loop_test(tc,
+	    damaged_spent_ring_comes_to_an_end_and_works_again, 0, 40);
+	tcase_add_test(tc, spent_records_are_counted_once_and_go_once);
+	tcase_add_loop_test(tc,
+	    numbers_written_into_the_spent_ring_harm_no_record, 0, 2);
+	tcase_add_loop_test(tc, spent_records_are_known_after_a_resize, 0, 2);
+	tcase_add_loop_test(tc, every_store_finds_room_while_spent_records_go,
+	    0, N_OF(bound_cases));
+	tcase_add_loop_test(tc,
+	    spent_records_go_though_who_took_them_was_killed, 0, 20);
+}
+
+static void
 add_opening(Suite *suite)
 {
 	TCase *tc = new_case(suite, "opening");
@@ -1568,6 +1917,7 @@ main(void)
 
 	add_records(suite);
 	add_sizes(suite);
+	add_spent(suite);
 	add_opening(suite);
 	add_processes(suite);
 	runner = srunner_create(suite);

@@ -5,15 +5,21 @@
 unit_tests = \
 	tests/check_address \
 	tests/check_cache \
+	tests/check_early \
 	tests/check_evict \
 	tests/check_faults \
 	tests/check_fork \
 	tests/check_handle \
 	tests/check_heap \
 	tests/check_journal \
+	tests/check_keyring \
+	tests/check_lifetime \
 	tests/check_openssl \
 	tests/check_platform \
+	tests/check_race \
+	tests/check_realm \
 	tests/check_record \
+	tests/check_resume \
 	tests/check_seal \
 	tests/check_settings \
 	tests/check_store \
@@ -25,6 +31,7 @@ thread_tests = \
 	tests/check_cache \
 	tests/check_fork \
 	tests/check_handle \
+	tests/check_keyring \
 	tests/check_openssl \
 	tests/check_platform \
 	tests/check_seal \
@@ -39,12 +46,17 @@ rule_tests = \
 	tests/symbols.sh
 
 shell_tests = \
+	tests/clients.sh \
+	tests/gnutls.sh \
 	tests/prefork.sh \
 	tests/tool.sh
 
 dist_check_SCRIPTS += $(rule_tests) $(shell_tests)
 TESTS += $(rule_tests) $(shell_tests)
+EXTRA_DIST += tests/gnutls-tap.py
 EXTRA_DIST += tests/chroot.sh tests/install.sh tests/valgrind.sh
+EXTRA_DIST += tests/clients/Client.java tests/clients/client.js \
+	tests/clients/client.py
 
 # What unit tests share.
 tests_libsupport_a_SOURCES = \
@@ -54,6 +66,16 @@ tests_libsupport_a_SOURCES = \
 	tests/support.h \
 	tests/tls.c \
 	tests/tls.h
+
+# Those whose clock is the test's.
+tests_check_early_SOURCES = \
+	tests/check_early.c \
+	tests/clock.c \
+	tests/clock.h
+tests_check_lifetime_SOURCES = \
+	tests/check_lifetime.c \
+	tests/clock.c \
+	tests/clock.h
 
 # All programs without an LDADD of their own, so the unit tests.
 LDADD = tests/libsupport.a lib/libsesscache-internal.la $(CHECK_LIBS)

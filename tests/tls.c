@@ -2,11 +2,14 @@
 #include "tls.h"
 
 #include <string.h>
+#include <strings.h>
 
+#include <openssl/asn1.h>
 #include <openssl/bio.h>
 #include <openssl/bn.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/tls1.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
@@ -14,6 +17,8 @@ enum {
 	CERT_SECONDS = 24 * 60 * 60,
 	BIO_BYTES = 64 * 1024, /* holds the longest flight */
 	MAX_ROUNDS = 100,      /* of a handshake that makes no progress */
+	RSA_BITS = 2048,
+	TAG_TICKET = 10, /* in an encoded SSL_SESSION */
 };
 
 static bool
@@ -59,6 +64,13 @@ set_times(X509 *cert)
 	    X509_gmtime_adj(X509_getm_notAfter(cert), CERT_SECONDS) != NULL;
 }
 
+/* Ed25519 has its digest built in. */
+static const EVP_MD *
+digest_of(const EVP_PKEY *key)
+{
+	return EVP_PKEY_is_a(key, "ED25519") ? NULL : EVP_sha256();
+}
+
 static bool
 fill_certificate(X509 *cert, EVP_PKEY *key, const char *name,
     size_t filler_bytes)
@@ -68,14 +80,33 @@ fill_certificate(X509 *cert, EVP_PKEY *key, const char *name,
 	    set_names(cert, name) && set_times(cert) &&
 	    X509_set_pubkey(cert, key) == 1 &&
 	    (filler_bytes == 0 || add_filler(cert, filler_bytes)) &&
-	    X509_sign(cert, key, EVP_sha256()) > 0;
+	    X509_sign(cert, key, digest_of(key)) > 0;
 }
 
-bool
-tls_identity_new(struct tls_identity *out, const char *name,
+static EVP_PKEY *
+new_key(enum tls_key kind)
+{
+	EVP_PKEY *key = NULL;
+
+	switch (kind) {
+	case TLS_P256:
+		key = EVP_EC_gen("P-256");
+		break;
+	case TLS_RSA:
+		key = EVP_RSA_gen(RSA_BITS);
+		break;
+	case TLS_ED25519:
+		key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+		break;
+	}
+	return key;
+}
+
+static bool
+new_identity(struct tls_identity *out, enum tls_key kind, const char *name,
     size_t filler_bytes)
 {
-	out->key = EVP_EC_gen("P-256");
+	out->key = new_key(kind);
 	out->cert = X509_new();
 	if (out->key == NULL || out->cert == NULL ||
 	    !fill_certificate(out->cert, out->key, name, filler_bytes)) {
@@ -85,6 +116,20 @@ tls_identity_new(struct tls_identity *out, const char *name,
 	return true;
 }
 
+bool
+tls_identity_new(struct tls_identity *out, const char *name,
+    size_t filler_bytes)
+{
+	return new_identity(out, TLS_P256, name, filler_bytes);
+}
+
+bool
+tls_identity_of_key(struct tls_identity *out, const char *name,
+    enum tls_key kind)
+{
+	return new_identity(out, kind, name, 0);
+}
+
 void
 tls_identity_free(struct tls_identity *identity)
 {
@@ -92,6 +137,13 @@ tls_identity_free(struct tls_identity *identity)
 	X509_free(identity->cert);
 	identity->key = NULL;
 	identity->cert = NULL;
+}
+
+bool
+tls_add_identity(SSL_CTX *ctx, const struct tls_identity *identity)
+{
+	return SSL_CTX_use_certificate(ctx, identity->cert) == 1 &&
+	    SSL_CTX_use_PrivateKey(ctx, identity->key) == 1;
 }
 
 static SSL_CTX *
@@ -105,8 +157,7 @@ new_ctx(const SSL_METHOD *method, const struct tls_identity *identity,
 	    SSL_CTX_set_min_proto_version(ctx, version) == 1 &&
 	    SSL_CTX_set_max_proto_version(ctx, version) == 1;
 	if (done && identity != NULL)
-		done = SSL_CTX_use_certificate(ctx, identity->cert) == 1 &&
-		    SSL_CTX_use_PrivateKey(ctx, identity->key) == 1;
+		done = tls_add_identity(ctx, identity);
 	if (!done) {
 		SSL_CTX_free(ctx);
 		ctx = NULL;
@@ -144,6 +195,82 @@ tls_ask_for_certificate(SSL_CTX *ctx, bool required)
 	SSL_CTX_set_verify(ctx,
 	    SSL_VERIFY_PEER | (required ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0),
 	    believe);
+}
+
+void
+tls_require_certificate(SSL *ssl)
+{
+	SSL_set_verify(ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
+	    believe);
+}
+
+/*
+ * SSL_set_SSL_CTX() leaves the connection the verify mode that it has, so
+ * whoever switches sets that as well.
+ */
+static bool
+go_to_host(SSL *ssl, const struct tls_host *hosts, const char *name,
+    size_t name_len)
+{
+	SSL_CTX *ctx = NULL;
+
+	for (; hosts->name != NULL && ctx == NULL; hosts++) {
+		if (strlen(hosts->name) == name_len &&
+		    strncasecmp(hosts->name, name, name_len) == 0)
+			ctx = hosts->ctx;
+	}
+	if (ctx == NULL)
+		return true;
+	SSL_set_verify(ssl, SSL_CTX_get_verify_mode(ctx),
+	    SSL_CTX_get_verify_callback(ctx));
+	SSL_set_verify_depth(ssl, SSL_CTX_get_verify_depth(ctx));
+	return SSL_set_SSL_CTX(ssl, ctx) == ctx;
+}
+
+static int
+on_name(SSL *ssl, int *alert, void *arg)
+{
+	const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+	bool done = true;
+
+	if (name != NULL)
+		done = go_to_host(ssl, arg, name, strlen(name));
+	if (!done)
+		*alert = SSL_AD_INTERNAL_ERROR;
+	return done ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
+/* RFC 6066, section 3: a list with its length, a type, a name with its own. */
+static int
+on_hello(SSL *ssl, int *alert, void *arg)
+{
+	enum { NAME_AT = 5 };
+	const unsigned char *ext;
+	size_t len;
+	bool done = true;
+
+	if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &ext,
+		&len) == 1 &&
+	    len > NAME_AT)
+		done = go_to_host(ssl, arg, (const char *)ext + NAME_AT,
+		    len - NAME_AT);
+	if (!done)
+		*alert = SSL_AD_INTERNAL_ERROR;
+	return done ? SSL_CLIENT_HELLO_SUCCESS : SSL_CLIENT_HELLO_ERROR;
+}
+
+void
+tls_serve_hosts(SSL_CTX *ctx, enum tls_switch when, struct tls_host *hosts)
+{
+	switch (when) {
+	case TLS_BY_NAME:
+		(void)SSL_CTX_set_tlsext_servername_callback(ctx, on_name);
+		(void)SSL_CTX_set_tlsext_servername_arg(ctx, hosts);
+		break;
+	case TLS_BY_HELLO:
+		SSL_CTX_set_client_hello_cb(ctx, on_hello, hosts);
+		break;
+	}
 }
 
 static bool
@@ -214,6 +341,74 @@ tls_pair_handshake(struct tls_pair *pair)
 	return client == 1 && server == 1 && is_drained(pair->client);
 }
 
+/* A step of one side, and the first error that it left. */
+static int
+step_apart(SSL *ssl, unsigned long *error)
+{
+	int result;
+
+	ERR_clear_error();
+	result = step(ssl);
+	if (*error == 0)
+		*error = ERR_peek_error();
+	ERR_clear_error();
+	return result;
+}
+
+struct tls_outcome
+tls_pair_try(struct tls_pair *pair)
+{
+	struct tls_outcome outcome = { .server_done = false };
+	int server = 0, client = 0;
+
+	for (int i = 0; i < MAX_ROUNDS && (server == 0 || client == 0); i++) {
+		if (client >= 0)
+			client = step_apart(pair->client,
+			    &outcome.client_error);
+		if (server >= 0)
+			server = step_apart(pair->server,
+			    &outcome.server_error);
+		if (server < 0 && client < 0)
+			break;
+	}
+	outcome.client_done = client == 1;
+	outcome.server_done = server == 1;
+	return outcome;
+}
+
+/* Early data as far as it goes: 1 when there is no more, 0, or -1. */
+static int
+step_early(SSL *server, const char *text, bool *accepted)
+{
+	char got[256];
+	size_t len = 0;
+	int status = SSL_read_early_data(server, got, sizeof(got), &len);
+
+	if (len == strlen(text) && memcmp(got, text, len) == 0)
+		*accepted = true;
+	if (status == SSL_READ_EARLY_DATA_ERROR)
+		return SSL_get_error(server, 0) == SSL_ERROR_WANT_READ ? 0 : -1;
+	return status == SSL_READ_EARLY_DATA_FINISH ? 1 : 0;
+}
+
+bool
+tls_pair_handshake_early(struct tls_pair *pair, const char *text,
+    bool *accepted)
+{
+	size_t len = 0;
+	int early = 0;
+
+	*accepted = false;
+	if (SSL_write_early_data(pair->client, text, strlen(text), &len) != 1)
+		return false;
+	for (int i = 0; i < MAX_ROUNDS && early == 0; i++) {
+		early = step_early(pair->server, text, accepted);
+		if (early == 0 && step(pair->client) < 0)
+			early = -1;
+	}
+	return early == 1 && tls_pair_handshake(pair);
+}
+
 bool
 tls_send(SSL *from, SSL *to, const char *text)
 {
@@ -253,4 +448,74 @@ tls_pair_free(struct tls_pair *pair)
 	SSL_free(pair->client);
 	pair->server = NULL;
 	pair->client = NULL;
+}
+
+/* [10] EXPLICIT OCTET STRING; its length, and in *out what to free. */
+static int
+encode_ticket(unsigned char **out, const unsigned char *ticket, size_t len)
+{
+	int inner = ASN1_object_size(0, (int)len, V_ASN1_OCTET_STRING);
+	int outer = ASN1_object_size(1, inner, TAG_TICKET);
+	unsigned char *at = OPENSSL_malloc((size_t)outer);
+
+	*out = at;
+	if (at == NULL)
+		return -1;
+	ASN1_put_object(&at, 1, inner, TAG_TICKET, V_ASN1_CONTEXT_SPECIFIC);
+	ASN1_put_object(&at, 0, (int)len, V_ASN1_OCTET_STRING,
+	    V_ASN1_UNIVERSAL);
+	if (len > 0)
+		memcpy(at, ticket, len);
+	return outer;
+}
+
+static bool
+replace_ticket(const ASN1_SEQUENCE_ANY *fields, const unsigned char *der,
+    int len)
+{
+	const int first = V_ASN1_CONTEXT_SPECIFIC | V_ASN1_CONSTRUCTED |
+	    TAG_TICKET;
+	const ASN1_TYPE *field;
+	bool done = false;
+
+	for (int i = 0; i < sk_ASN1_TYPE_num(fields); i++) {
+		field = sk_ASN1_TYPE_value(fields, i);
+		if (field->type == V_ASN1_OTHER &&
+		    ASN1_STRING_get0_data(field->value.asn1_string)[0] == first)
+			done = ASN1_STRING_set(field->value.asn1_string, der,
+				   len) == 1;
+	}
+	return done;
+}
+
+SSL_SESSION *
+tls_session_with_ticket(const SSL_SESSION *session, const unsigned char *ticket,
+    size_t len)
+{
+	unsigned char *der = NULL, *new_der = NULL, *field = NULL;
+	int der_len = i2d_SSL_SESSION(session, NULL), field_len;
+	ASN1_SEQUENCE_ANY *fields = NULL;
+	const unsigned char *in;
+	unsigned char *out;
+	SSL_SESSION *copy = NULL;
+
+	field_len = encode_ticket(&field, ticket, len);
+	der = out = OPENSSL_malloc((size_t)der_len);
+	if (der == NULL || field == NULL)
+		goto out;
+	(void)i2d_SSL_SESSION(session, &out);
+	in = der;
+	fields = d2i_ASN1_SEQUENCE_ANY(NULL, &in, der_len);
+	if (fields == NULL || !replace_ticket(fields, field, field_len))
+		goto out;
+	der_len = i2d_ASN1_SEQUENCE_ANY(fields, &new_der);
+	in = new_der;
+	if (der_len > 0)
+		copy = d2i_SSL_SESSION(NULL, &in, der_len);
+out:
+	sk_ASN1_TYPE_pop_free(fields, ASN1_TYPE_free);
+	OPENSSL_free(der);
+	OPENSSL_free(new_der);
+	OPENSSL_free(field);
+	return copy;
 }

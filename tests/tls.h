@@ -11,26 +11,56 @@
 
 #include <openssl/ssl.h>
 
-/* A P-256 key and a certificate that it signed itself. */
+/* A key and a certificate that it signed itself. */
 struct tls_identity {
 	EVP_PKEY *key;
 	X509 *cert;
 };
 
+enum tls_key { TLS_P256, TLS_RSA, TLS_ED25519 };
+
 /*
- * Make an identity whose certificate is longer by filler_bytes than it would
- * be.  The caller releases it with tls_identity_free().
+ * Make an identity with a P-256 key whose certificate is longer by
+ * filler_bytes than it would be, or one with a key of this kind.  The caller
+ * releases it with tls_identity_free().
  */
 bool tls_identity_new(struct tls_identity *out, const char *name,
     size_t filler_bytes);
+bool tls_identity_of_key(struct tls_identity *out, const char *name,
+    enum tls_key kind);
 void tls_identity_free(struct tls_identity *identity);
 
 /* Contexts for one protocol version; identity may be NULL for a client. */
 SSL_CTX *tls_server_new(const struct tls_identity *identity, int version);
 SSL_CTX *tls_client_new(const struct tls_identity *identity, int version);
 
+/* One more identity for ctx, of another kind of key than those it has. */
+bool tls_add_identity(SSL_CTX *ctx, const struct tls_identity *identity);
+
 /* Have ctx ask for a client certificate, and believe whatever comes. */
 void tls_ask_for_certificate(SSL_CTX *ctx, bool required);
+
+/* The same for one connection, which must bring one. */
+void tls_require_certificate(SSL *ssl);
+
+/* The context that serves a name; a table of these ends with a NULL name. */
+struct tls_host {
+	const char *name;
+	SSL_CTX *ctx;
+};
+
+enum tls_switch {
+	TLS_BY_NAME,  /* in the server-name callback, as nginx does */
+	TLS_BY_HELLO, /* in the client-hello callback */
+};
+
+/*
+ * Have connections of ctx go on with the context of the host that the client
+ * names, and with its demand for a certificate; with ctx where no host has the
+ * name.  The table is borrowed and may be changed between connections.
+ */
+void tls_serve_hosts(SSL_CTX *ctx, enum tls_switch when,
+    struct tls_host *hosts);
 
 struct tls_pair {
 	SSL *server;
@@ -47,6 +77,24 @@ bool tls_pair_new(struct tls_pair *out, SSL_CTX *server, SSL_CTX *client,
 /* Whether both sides finished, and the client has read its tickets. */
 bool tls_pair_handshake(struct tls_pair *pair);
 
+/* How far each side got, and the first error that each left; 0: none. */
+struct tls_outcome {
+	bool server_done;
+	bool client_done;
+	unsigned long server_error;
+	unsigned long client_error;
+};
+
+/* The same handshake, of which nothing is expected. */
+struct tls_outcome tls_pair_try(struct tls_pair *pair);
+
+/*
+ * A handshake that may fail at neither side, with text as early data before
+ * it.  *accepted says whether the server read the text as early data.
+ */
+bool tls_pair_handshake_early(struct tls_pair *pair, const char *text,
+    bool *accepted);
+
 /* Send text from one end to the other; whether it arrived. */
 bool tls_send(SSL *from, SSL *to, const char *text);
 
@@ -56,5 +104,9 @@ bool tls_send_garbage(SSL *from);
 /* Both sides say close_notify and hear it. */
 void tls_pair_shutdown(struct tls_pair *pair);
 void tls_pair_free(struct tls_pair *pair);
+
+/* A copy of a session with these bytes for its ticket; NULL if that fails. */
+SSL_SESSION *tls_session_with_ticket(const SSL_SESSION *session,
+    const unsigned char *ticket, size_t len);
 
 #endif

@@ -118,7 +118,7 @@ wants 0 --help
 says 'usage:'
 wants 0 help
 says '^  purge '
-for command in dump purge stat check help; do
+for command in dump purge stat check keys help; do
 	wants 0 help "$command"
 	says "usage: sesscache .* $command"
 	wants 0 "$command" --help
@@ -146,6 +146,9 @@ complains '"something"'
 wants 2 dump --id
 wants 2 stat something
 wants 2 check something
+wants 2 keys something
+wants 2 keys --rotates
+complains 'sesscache keys: '
 wants 2 purge
 complains '\-\-all or at least one filter'
 wants 2 purge --all --expired
@@ -189,7 +192,7 @@ complains 'SESSCACHE_TIMEOUT'
 
 # --- what is no cache -------------------------------------------------------
 
-for command in dump stat check 'purge --all'; do
+for command in dump stat check keys 'keys --rotate' 'purge --all'; do
 	# shellcheck disable=SC2086 # two words
 	wants 1 -d "$work/none" $command
 	complains "no cache in $work/none"
@@ -315,7 +318,8 @@ is "lines of a relative directory" "$(lines)" 51
 is "lines through head" "$(lines)" 1
 silent
 if [ -w /dev/full ]; then
-	for form in dump 'dump --json' stat check 'stat --openmetrics'; do
+	for form in dump 'dump --json' stat check keys \
+	    'stat --openmetrics'; do
 		checks=$((checks + 1))
 		# shellcheck disable=SC2086 # two words
 		"$tool" -d "$cache" $form >/dev/full 2>"$err"
@@ -377,6 +381,65 @@ wants 0 -d "$cache" dump --json
 valid_json
 wants 0 -d "$cache" check
 is "summary" "$(cat "$out")" "0 records read, 0 expired, 0 with a problem"
+
+# --- ticket keys ------------------------------------------------------------
+
+# key STATE: the name of the key in this state, in the table of the last run.
+key() {
+	awk -v state="$1" '$2 == state { print $1 }' "$out"
+}
+
+# json_key STATE: the same, in JSON.
+json_key() {
+	sed -n "s/.*\"name\": \"\([0-9a-f]*\)\", \"state\": \"$1\".*/\1/p" \
+	    "$out"
+}
+
+keys=$work/keys
+put -o size=4M -n 3 "$keys"
+files "$keys" >"$work/before"
+wants 0 -d "$keys" keys
+silent
+says '^NAME  *STATE  *AGE  *RETIRES-IN$'
+says '^[0-9a-f]\{8\}  next  *[0-9]*s  *-$'
+says '^[0-9a-f]\{8\}  current  *[0-9]*s  *2[34]h[0-9]*m$\|  1d00h$'
+is "lines of keys" "$(lines)" 3
+next=$(key next)
+current=$(key current)
+wants 0 -d "$keys" keys --json
+valid_json
+is "current key" "$(json_key current)" "$current"
+is "next key" "$(json_key next)" "$next"
+says '"state": "next", "made_at": [0-9]*, "age_seconds": [0-9]*, "retires_at": null'
+wants 0 -d "$keys" keys --rotate
+is "rotation" "$(cat "$out")" "$next is the current ticket key now"
+silent
+wants 0 -d "$keys" keys
+is "lines of keys" "$(lines)" 4
+is "current key" "$(key current)" "$next"
+is "previous key" "$(key previous)" "$current"
+next=$(key next)
+printable
+is "what is neither name, state nor time" \
+    "$(grep -cvE '^(NAME|[0-9a-f]{8}) +[A-Za-z]+ +[A-Z0-9dhms]+ +[-A-Z0-9dhms]+$' \
+    "$out")" 0
+wants 0 -d "$keys" keys --rotate --json
+valid_json
+is "current key" "$(json_key current)" "$next"
+next=$(json_key next)
+wants 0 -d "$keys" stat --json
+is "rotations" "$(field key_rotations)" 2
+wants 0 -d "$keys" stat --openmetrics
+says '^sesscache_key_rotations_total 2$'
+says '^sesscache_tickets_issued_total 0$'
+wants 0 -d "$keys" stat
+says '^key_rotations  *2  '
+wants 0 -d "$keys" purge --all
+wants 0 -d "$keys" keys
+is "keys after a purge" "$(lines)" 3
+is "next key after a purge" "$(grep -c "^$next" "$out")" 0
+files "$keys" >"$work/after"
+is "changed by keys" "$(diff "$work/before" "$work/after")" ""
 
 # --- sessions of real handshakes --------------------------------------------
 
@@ -464,7 +527,8 @@ for path in "$damaged"/*; do
 		cp -R -p "$damaged" "$work/copy"
 		$change "$work/copy/$name"
 		files "$work/copy" >"$work/before"
-		for command in dump stat check 'purge --all'; do
+		for command in dump stat check keys 'keys --rotate' \
+		    'purge --all'; do
 			# shellcheck disable=SC2086 # two words
 			wants 1 -d "$work/copy" $command
 			complains "$work/copy"
@@ -486,6 +550,7 @@ if [ "$(id -u)" -eq 0 ]; then
 	is "lines of another user's cache" "$(lines)" 4
 	wants 0 -d "$work/nobody" stat
 	wants 0 -d "$work/nobody" check
+	wants 0 -d "$work/nobody" keys
 	wants 0 -d "$work/nobody" purge --all
 	is "purge" "$(cat "$out")" "3 sessions removed"
 	files "$work/nobody" >"$work/after"

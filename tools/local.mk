@@ -8,6 +8,7 @@ tools_sesscache_SOURCES = \
 	tools/dump.c \
 	tools/help.c \
 	tools/json.c \
+	tools/keys.c \
 	tools/purge.c \
 	tools/sesscache.c \
 	tools/stat.c \

@@ -106,7 +106,8 @@ const struct command command_purge = {
 	.arguments = "--all | filter ... [--json]",
 	.summary = "remove sessions",
 	.details = "  --all                all sessions, and the keys that "
-		   "sealed them\n" SELECTION_DETAILS
+		   "sealed them\n"
+		   "                       and tickets\n" SELECTION_DETAILS
 		   "  --json               as JSON\n"
 		   "Sessions that fit every filter are removed.\n",
 	.run = run,

@@ -16,7 +16,7 @@
 #include "tool.h"
 
 const struct command *const commands[] = { &command_dump, &command_purge,
-	&command_stat, &command_check, &command_help, NULL };
+	&command_stat, &command_check, &command_keys, &command_help, NULL };
 
 enum tool_exit
 complain(const char *format, ...)

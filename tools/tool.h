@@ -38,6 +38,7 @@ struct command {
 extern const struct command command_check;
 extern const struct command command_dump;
 extern const struct command command_help;
+extern const struct command command_keys;
 extern const struct command command_purge;
 extern const struct command command_stat;
 

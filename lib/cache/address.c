@@ -12,7 +12,12 @@
 
 enum { BLOCK = 16 };
 
-enum { ENCRYPT, DECRYPT, HASH, CIPHERS };
+_Static_assert((int)SC_ADDRESS_NAME == (int)BLOCK, "a name is one block");
+
+enum { ENCRYPT, DECRYPT, HASH, NAME, READ_NAME, CIPHERS };
+
+/* What is hashed: the same bytes as another thing have another hash. */
+enum { OF_ALIAS, OF_REALM };
 
 /* The ciphers of a thread, for the owner it last worked for. */
 struct ciphers {
@@ -72,7 +77,9 @@ use(const struct sc_address *address)
 	pthread_setspecific(thread_end, &local);
 	if (!init_cipher(&local.ctx[ENCRYPT], keys->place, 1) ||
 	    !init_cipher(&local.ctx[DECRYPT], keys->place, 0) ||
-	    !init_cipher(&local.ctx[HASH], keys->alias, 1))
+	    !init_cipher(&local.ctx[HASH], keys->alias, 1) ||
+	    !init_cipher(&local.ctx[NAME], keys->name, 1) ||
+	    !init_cipher(&local.ctx[READ_NAME], keys->name, 0))
 		return crypto_failed();
 	local.owner = address->owner;
 	return SESSCACHE_OK;
@@ -159,30 +166,85 @@ sc_address_decode(const struct sc_address *address, const uint8_t *id,
 	return SESSCACHE_OK;
 }
 
-/* CBC-MAC; with the length in the first block no ID is another's prefix. */
+/* CBC-MAC; with the length in the first block nothing is another's prefix. */
+static enum sesscache_status
+hash(const struct sc_address *address, int what, const uint8_t *bytes,
+    size_t len, uint8_t block[BLOCK])
+{
+	enum sesscache_status status;
+	size_t at = 0, i = 3; /* of bytes, and of the block */
+
+	memset(block, 0, BLOCK);
+	block[0] = (uint8_t)len;
+	block[1] = (uint8_t)(len >> 8);
+	block[2] = (uint8_t)what;
+	status = use(address);
+	do {
+		for (; i < BLOCK && at < len; i++, at++)
+			block[i] ^= bytes[at];
+		i = 0;
+		if (status == SESSCACHE_OK)
+			status = crypt_blocks(HASH, block, BLOCK, block);
+	} while (at < len);
+	return status;
+}
+
+static uint64_t
+number_of(const uint8_t block[BLOCK])
+{
+	uint64_t number = 0;
+	int i;
+
+	for (i = 0; i < 8; i++)
+		number = number << 8 | block[i];
+	return number == 0 ? 1 : number;
+}
+
 enum sesscache_status
 sc_address_alias(const struct sc_address *address, const uint8_t *id,
     size_t id_len, uint64_t *alias, unsigned *shard)
 {
-	uint8_t block[BLOCK] = { (uint8_t)id_len };
+	uint8_t block[BLOCK];
 	enum sesscache_status status;
-	size_t at, i;
 
-	status = use(address);
-	if (status == SESSCACHE_OK)
-		status = crypt_blocks(HASH, block, BLOCK, block);
-	for (at = 0; status == SESSCACHE_OK && at < id_len; at += BLOCK) {
-		for (i = 0; i < BLOCK && at + i < id_len; i++)
-			block[i] ^= id[at + i];
-		status = crypt_blocks(HASH, block, BLOCK, block);
-	}
-	*alias = 0;
-	for (i = 0; i < 8; i++)
-		*alias = *alias << 8 | block[i];
-	if (*alias == 0)
-		*alias = 1;
+	status = hash(address, OF_ALIAS, id, id_len, block);
+	*alias = number_of(block);
 	*shard = block[8];
 	return status;
+}
+
+enum sesscache_status
+sc_address_realm(const struct sc_address *address, const uint8_t *bytes,
+    size_t len, uint64_t *realm)
+{
+	uint8_t block[BLOCK];
+	enum sesscache_status status;
+
+	status = hash(address, OF_REALM, bytes, len, block);
+	*realm = number_of(block);
+	return status;
+}
+
+enum sesscache_status
+sc_address_name(const struct sc_address *address,
+    const uint8_t plain[SC_ADDRESS_NAME], uint8_t name[SC_ADDRESS_NAME])
+{
+	enum sesscache_status status = use(address);
+
+	return status == SESSCACHE_OK ?
+	    crypt_blocks(NAME, plain, SC_ADDRESS_NAME, name) :
+	    status;
+}
+
+enum sesscache_status
+sc_address_read_name(const struct sc_address *address,
+    const uint8_t name[SC_ADDRESS_NAME], uint8_t plain[SC_ADDRESS_NAME])
+{
+	enum sesscache_status status = use(address);
+
+	return status == SESSCACHE_OK ?
+	    crypt_blocks(READ_NAME, name, SC_ADDRESS_NAME, plain) :
+	    status;
 }
 
 bool

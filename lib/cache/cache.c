@@ -7,6 +7,7 @@
 
 #include "cache/address.h"
 #include "cache/evict.h"
+#include "cache/keyring.h"
 #include "cache/record.h"
 #include "cache/scratch.h"
 #include "cache/seal.h"
@@ -21,6 +22,7 @@ struct sc_cache {
 	struct sc_keys *keys; /* in the control file */
 	struct sc_address address;
 	struct sc_seal seal;
+	struct sc_keyring keyring;
 	atomic_uint refs;
 };
 
@@ -42,6 +44,8 @@ struct found {
 
 _Static_assert((int)SC_SCRATCH_RECORD == (int)SC_TREE_MAX_RECORD,
     "a buffer holds any record");
+_Static_assert((int)SC_TICKET_NAME == (int)SC_ADDRESS_NAME,
+    "a key name is one block");
 
 /* --- opening ------------------------------------------------------------- */
 
@@ -55,6 +59,29 @@ static enum sesscache_status
 revive_part(void *part)
 {
 	return sc_seal_revive(part);
+}
+
+/* What is in the control file, and how this process uses it. */
+static void
+take_keys(struct sc_cache *cache, const struct sc_cache_config *config)
+{
+	struct sc_keys *keys = sc_store_cache_part(cache->store);
+	uint64_t owner;
+
+	memcpy(&owner, sc_store_instance(cache->store), sizeof(owner));
+	cache->keys = keys;
+	cache->address.keys = &keys->address;
+	cache->address.owner = owner;
+	cache->seal.keys = keys;
+	cache->seal.owner = owner;
+	cache->seal.epoch_seconds = config->timeout_seconds;
+	cache->keyring.ring = &keys->ring;
+	cache->keyring.store = cache->store;
+	cache->keyring.owner = owner;
+	cache->keyring.lifetime_seconds = INT32_MAX; /* for ever */
+	if (config->ticket_key_lifetime_seconds != 0)
+		cache->keyring.lifetime_seconds =
+		    config->ticket_key_lifetime_seconds;
 }
 
 enum sesscache_status
@@ -91,18 +118,14 @@ sc_cache_open(struct sc_cache **out, const struct sc_cache_config *config,
 	opened->resized = store_opened.resized;
 	memcpy(opened->repaired, store_opened.repaired,
 	    sizeof(opened->repaired));
-	cache->keys = sc_store_cache_part(cache->store);
+	take_keys(cache, config);
 	if (opened->created)
 		cache->keys->made_at = now;
-	cache->address.keys = &cache->keys->address;
-	memcpy(&cache->address.owner, sc_store_instance(cache->store),
-	    sizeof(cache->address.owner));
-	cache->seal.keys = cache->keys;
-	cache->seal.owner = cache->address.owner;
-	cache->seal.epoch_seconds = config->timeout_seconds;
 	atomic_init(&cache->refs, 1);
-	if (config->create)
+	if (config->create) {
 		sc_seal_tend(&cache->seal, now);
+		sc_keyring_tend(&cache->keyring, now);
+	}
 	*out = cache;
 	return SESSCACHE_OK;
 }
@@ -441,8 +464,10 @@ judge(struct looking *lk)
 
 	if (lookup == NULL)
 		return SESSCACHE_OK;
-	if (record->realm != lookup->realm)
+	if (record->realm != lookup->realm) {
+		count(lk->cache, lk->spot.place.shard, SC_COUNT_REALM_REFUSED);
 		return SESSCACHE_MISS;
+	}
 	lookup->len = record->sealed_len - SC_RECORD_TAG;
 	lookup->expires_at = record->expires_at;
 	lookup->created_at = record->expires_at > record->ttl_seconds ?
@@ -484,7 +509,8 @@ look_inside(struct looking *lk)
 	else if (status == SESSCACHE_OK && remove)
 		status = sc_store_remove(store, shard, lk->found.place.seq);
 	else if (status == SESSCACHE_OK)
-		sc_store_hit(store, shard, lk->found.place.seq);
+		sc_store_hit(store, shard, lk->found.place.seq,
+		    (lk->found.record.flags & SC_RECORD_TICKET) != 0);
 	return status;
 }
 
@@ -686,6 +712,7 @@ show(struct scan *scan, bool used, enum sesscache_status decoded)
 		shown.expires_at = record->expires_at;
 		shown.created_at = record->expires_at - record->ttl_seconds;
 		shown.flags = record->flags;
+		shown.realm = record->realm;
 		of = seal_of(record, found->place, found->bytes);
 		status = sc_seal_open(&scan->cache->seal, record->epoch, &of,
 		    found->bytes + record->head_len, record->sealed_len,
@@ -770,6 +797,8 @@ sc_cache_clear(struct sc_cache *cache, uint32_t now, uint64_t *removed)
 
 	*removed = 0;
 	status = sc_seal_destroy(&cache->seal, now);
+	if (status == SESSCACHE_OK)
+		status = sc_keyring_replace(&cache->keyring, now);
 	for (shard = 0; status == SESSCACHE_OK && shard < shards; shard++) {
 		status = flush_all(cache, shard, 0);
 		do {
@@ -784,6 +813,123 @@ sc_cache_clear(struct sc_cache *cache, uint32_t now, uint64_t *removed)
 	return status;
 }
 
+/* --- tickets ------------------------------------------------------------- */
+
+/* What a key name says: name of the key 4 | expires at 4 | realm 8. */
+static void
+write_name(uint8_t plain[SC_TICKET_NAME], uint32_t key,
+    const struct sc_ticket *ticket)
+{
+	int i;
+
+	for (i = 0; i < 4; i++) {
+		plain[i] = (uint8_t)(key >> (24 - 8 * i));
+		plain[4 + i] = (uint8_t)(ticket->expires_at >> (24 - 8 * i));
+	}
+	for (i = 0; i < 8; i++)
+		plain[8 + i] = (uint8_t)(ticket->realm >> (56 - 8 * i));
+}
+
+static uint64_t
+read_int(const uint8_t *at, int bytes)
+{
+	uint64_t n = 0;
+	int i;
+
+	for (i = 0; i < bytes; i++)
+		n = n << 8 | at[i];
+	return n;
+}
+
+static void
+lend(struct sc_ticket *ticket, const struct sc_ring_key *key)
+{
+	ticket->cipher_key = key->cipher;
+	ticket->mac_key = key->mac;
+}
+
+enum sesscache_status
+sc_cache_ticket_issue(struct sc_cache *cache, struct sc_ticket *ticket,
+    uint8_t name[SC_TICKET_NAME], uint32_t now)
+{
+	uint8_t plain[SC_TICKET_NAME];
+	const struct sc_ring_key *key;
+	enum sesscache_status status;
+
+	status = sc_keyring_current(&cache->keyring, now, &key);
+	if (status != SESSCACHE_OK)
+		return status;
+	write_name(plain, key->name, ticket);
+	status = sc_address_name(&cache->address, plain, name);
+	if (status != SESSCACHE_OK)
+		return status;
+	ticket->renew = false;
+	lend(ticket, key);
+	count(cache, any_shard(cache), SC_COUNT_TICKETS_ISSUED);
+	return SESSCACHE_OK;
+}
+
+static enum sesscache_status
+refuse(struct sc_cache *cache, enum sc_count why)
+{
+	count(cache, any_shard(cache), why);
+	return SESSCACHE_MISS;
+}
+
+enum sesscache_status
+sc_cache_ticket_open(struct sc_cache *cache, struct sc_ticket *ticket,
+    const uint8_t name[SC_TICKET_NAME], uint32_t now)
+{
+	uint8_t plain[SC_TICKET_NAME];
+	const struct sc_ring_key *key;
+	enum sesscache_status status;
+	uint32_t expires_at;
+
+	status = sc_address_read_name(&cache->address, name, plain);
+	if (status != SESSCACHE_OK)
+		return status;
+	status = sc_keyring_find(&cache->keyring, (uint32_t)read_int(plain, 4),
+	    now, &key, &ticket->renew);
+	if (status == SESSCACHE_MISS)
+		return refuse(cache, SC_COUNT_TICKETS_REFUSED);
+	if (status != SESSCACHE_OK)
+		return status;
+	expires_at = (uint32_t)read_int(plain + 4, 4);
+	if (read_int(plain + 8, 8) != ticket->realm)
+		return refuse(cache, SC_COUNT_REALM_REFUSED);
+	if (expires_at <= now)
+		return refuse(cache, SC_COUNT_TICKETS_REFUSED);
+	ticket->expires_at = expires_at;
+	lend(ticket, key);
+	count(cache, any_shard(cache), SC_COUNT_TICKETS_ACCEPTED);
+	return SESSCACHE_OK;
+}
+
+uint64_t
+sc_cache_realm(struct sc_cache *cache, const uint8_t *bytes, size_t len)
+{
+	uint64_t realm = 0;
+
+	if (sc_address_realm(&cache->address, bytes, len, &realm) !=
+		SESSCACHE_OK &&
+	    sc_seal_random(&realm, sizeof(realm)) != SESSCACHE_OK)
+		realm = UINT64_MAX;
+	return realm == 0 ? UINT64_MAX : realm;
+}
+
+enum sesscache_status
+sc_cache_keys(struct sc_cache *cache,
+    struct sc_ticket_key keys[SESSCACHE_KEYS_MAX], size_t *n, uint32_t now)
+{
+	return sc_keyring_list(&cache->keyring, keys, n, now);
+}
+
+enum sesscache_status
+sc_cache_rotate_keys(struct sc_cache *cache, uint32_t now)
+{
+	return sc_keyring_rotate(&cache->keyring, now);
+}
+
 /* --- counting ------------------------------------------------------------ */
 
 void
@@ -795,6 +941,12 @@ sc_cache_count(struct sc_cache *cache, enum sc_event event)
 		break;
 	case SC_EVENT_FAILED:
 		count(cache, any_shard(cache), SC_COUNT_FAILED);
+		break;
+	case SC_EVENT_TICKET:
+		count(cache, any_shard(cache), SC_COUNT_TICKETS_REFUSED);
+		break;
+	case SC_EVENT_REALM:
+		count(cache, any_shard(cache), SC_COUNT_REALM_REFUSED);
 		break;
 	}
 }
@@ -829,6 +981,11 @@ fill_counts(const struct sc_cache *cache, struct sesscache_stats *out)
 	out->repaired = total(cache, SC_COUNT_REPAIRED);
 	out->unreadable = total(cache, SC_COUNT_UNREADABLE);
 	out->failed = total(cache, SC_COUNT_FAILED);
+	out->tickets_issued = total(cache, SC_COUNT_TICKETS_ISSUED);
+	out->tickets_accepted = total(cache, SC_COUNT_TICKETS_ACCEPTED);
+	out->tickets_refused = total(cache, SC_COUNT_TICKETS_REFUSED);
+	out->realm_refused = total(cache, SC_COUNT_REALM_REFUSED);
+	out->key_rotations = total(cache, SC_COUNT_KEY_ROTATIONS);
 }
 
 enum sesscache_status

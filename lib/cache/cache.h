@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The session cache proper: sealed records under session IDs, over shards.
- * Knows IDs, bytes, lifetimes and realms; must not know TLS, LMDB, the clock
- * or the environment.  Times ("now") are seconds on a clock that does not
- * jump, the same in every process of the host.
+ * The session cache proper: sealed records under session IDs, over shards, and
+ * the keys of tickets.  Knows IDs, bytes, lifetimes and realms; must not know
+ * TLS, LMDB, the clock or the environment.  Times ("now") are seconds on a
+ * clock that does not jump, the same in every process of the host.
  */
 #ifndef SC_CACHE_CACHE_H
 #define SC_CACHE_CACHE_H
@@ -24,7 +24,8 @@ struct sc_cache_config {
 	bool owner_given;
 	uid_t owner_uid;
 	gid_t owner_gid;
-	uint32_t timeout_seconds; /* one epoch of the seal keys */
+	uint32_t timeout_seconds;             /* one epoch of the seal keys */
+	uint32_t ticket_key_lifetime_seconds; /* 0: without end */
 };
 
 /* What an open did beyond opening; for the log. */
@@ -96,6 +97,7 @@ struct sc_scanned {
 	enum sesscache_queue queue;
 	bool used;
 	unsigned flags;      /* SC_RECORD_... */
+	uint64_t realm;      /* 0: none */
 	const char *problem; /* NULL: none */
 };
 
@@ -105,12 +107,71 @@ typedef int sc_scan_visit(const struct sc_scanned *scanned, void *arg);
 enum sesscache_status sc_cache_scan(struct sc_cache *cache,
     sc_scan_visit *visit, void *arg) SESSCACHE_MUST_CHECK;
 
-/* Destroy the keys, then remove everything; *removed counts. */
+enum { SC_TICKET_NAME = 16, SC_TICKET_KEY = 32 }; /* bytes */
+
+/* One ticket under shared keys, and the keys that seal it. */
+struct sc_ticket {
+	uint64_t realm;            /* in, of both calls */
+	uint32_t expires_at;       /* in when issued, out when opened */
+	bool renew;                /* out: not under the current key */
+	const uint8_t *cipher_key; /* out: SC_TICKET_KEY bytes, borrowed until
+				      this thread's next call */
+	const uint8_t *mac_key;    /* out: likewise */
+};
+
+/*
+ * The keys for a new ticket, and its key name: which keys they are, when the
+ * ticket expires and of which realm it is, unreadable outside.  A key that is
+ * due is made.  Returns SESSCACHE_OK, SESSCACHE_EBUSY, SESSCACHE_ECORRUPT (a
+ * lock is damaged), SESSCACHE_ENOMEM or SESSCACHE_ESYS (libcrypto failed).
+ */
+enum sesscache_status sc_cache_ticket_issue(struct sc_cache *cache,
+    struct sc_ticket *ticket, uint8_t name[SC_TICKET_NAME], uint32_t now)
+    SESSCACHE_MUST_CHECK;
+
+/*
+ * The keys of a ticket that has this key name.  As above, or SESSCACHE_MISS:
+ * the name is not ours, its key is gone, the ticket has expired, or it is of
+ * another realm.
+ */
+enum sesscache_status sc_cache_ticket_open(struct sc_cache *cache,
+    struct sc_ticket *ticket, const uint8_t name[SC_TICKET_NAME], uint32_t now)
+    SESSCACHE_MUST_CHECK;
+
+/*
+ * A keyed hash of up to 1 KiB, never 0.  If libcrypto fails it is a number
+ * that no other realm has: nothing is found in it.
+ */
+uint64_t sc_cache_realm(struct sc_cache *cache, const uint8_t *bytes,
+    size_t len);
+
+/* A ticket key as it may be shown. */
+struct sc_ticket_key {
+	uint32_t name;
+	enum sesscache_key_state state;
+	uint32_t made_at;
+	uint32_t retires_at; /* 0: not known yet */
+};
+
+/* In the order of their states; statuses as sesscache_keys(). */
+enum sesscache_status sc_cache_keys(struct sc_cache *cache,
+    struct sc_ticket_key keys[SESSCACHE_KEYS_MAX], size_t *n, uint32_t now)
+    SESSCACHE_MUST_CHECK;
+enum sesscache_status sc_cache_rotate_keys(struct sc_cache *cache, uint32_t now)
+    SESSCACHE_MUST_CHECK;
+
+/* Destroy the keys, those of tickets too, then remove everything; *removed
+ * counts. */
 enum sesscache_status sc_cache_clear(struct sc_cache *cache, uint32_t now,
     uint64_t *removed) SESSCACHE_MUST_CHECK;
 
 /* Counters that callers above the cache raise. */
-enum sc_event { SC_EVENT_TOO_BIG, SC_EVENT_FAILED };
+enum sc_event {
+	SC_EVENT_TOO_BIG,
+	SC_EVENT_FAILED,
+	SC_EVENT_REALM,  /* a session of another realm was refused */
+	SC_EVENT_TICKET, /* a ticket that was opened turned out damaged */
+};
 void sc_cache_count(struct sc_cache *cache, enum sc_event event);
 
 /* created_at is left at 0: the caller has the time of day. */

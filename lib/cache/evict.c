@@ -28,26 +28,48 @@ struct candidate {
 	bool ticket; /* spent by its first use */
 };
 
+static const enum sc_count evicted_from[] = {
+	[SESSCACHE_NEWCOMER] = SC_COUNT_EVICTED_NEWCOMERS,
+	[SESSCACHE_REGULAR] = SC_COUNT_EVICTED_REGULARS,
+};
+
+static void
+judge(const struct eviction *ev, const struct sc_span *head,
+    struct candidate *found)
+{
+	uint32_t expires_at = 0;
+	unsigned flags = 0;
+
+	/* What cannot be read goes as if its time had come. */
+	found->expired = !sc_record_peek(head->bytes, head->len, &flags,
+			     &expires_at) ||
+	    expires_at <= ev->now;
+	found->len = head->len;
+	found->ticket = (flags & SC_RECORD_TICKET) != 0;
+}
+
 static enum sesscache_status
 look(struct eviction *ev, enum sesscache_queue queue, uint64_t from,
     struct candidate *found)
 {
 	enum sesscache_status status;
-	uint32_t expires_at = 0;
-	unsigned flags = 0;
 	struct sc_span head;
 
 	found->seq = from;
 	status = sc_room_first(ev->room, queue, &found->seq, &head);
-	if (status != SESSCACHE_OK)
-		return status;
-	/* What cannot be read goes as if its time had come. */
-	found->expired = !sc_record_peek(head.bytes, head.len, &flags,
-			     &expires_at) ||
-	    expires_at <= ev->now;
-	found->len = head.len;
-	found->ticket = (flags & SC_RECORD_TICKET) != 0;
-	return SESSCACHE_OK;
+	if (status == SESSCACHE_OK)
+		judge(ev, &head, found);
+	return status;
+}
+
+/* One of the regulars that the hand has passed may have gone. */
+static void
+gone_behind_hand(struct eviction *ev, uint64_t seq)
+{
+	struct sc_hand *hand = sc_room_hand(ev->room);
+
+	if (seq < hand->seq && hand->passed > 0)
+		hand->passed--;
 }
 
 /* The oldest newcomer goes, or joins the regulars if it was resumed. */
@@ -115,6 +137,31 @@ evict_regular(struct eviction *ev)
 	    SC_COUNT_EVICTED_REGULARS);
 }
 
+/* Tickets that were used go, however young: nobody will miss them. */
+static enum sesscache_status
+evict_spent(struct eviction *ev)
+{
+	enum sesscache_status status;
+	enum sesscache_queue queue;
+	struct candidate found;
+	struct sc_span head;
+
+	do {
+		status = sc_room_spent(ev->room, &queue, &found.seq, &head);
+		if (status != SESSCACHE_OK)
+			break;
+		judge(ev, &head, &found);
+		if (!found.ticket)
+			continue;
+		status = sc_room_delete(ev->room, queue, found.seq,
+		    evicted_from[queue]);
+		if (status == SESSCACHE_OK && queue == SESSCACHE_REGULAR)
+			gone_behind_hand(ev, found.seq);
+	} while (status == SESSCACHE_OK);
+	/* MISS: none is left. */
+	return status == SESSCACHE_MISS ? SESSCACHE_OK : status;
+}
+
 static enum sesscache_status
 evict_one(struct eviction *ev)
 {
@@ -128,7 +175,6 @@ evict_one(struct eviction *ev)
 static enum sesscache_status
 remove_expired(struct eviction *ev, enum sesscache_queue queue)
 {
-	struct sc_hand *hand = sc_room_hand(ev->room);
 	enum sesscache_status status = SESSCACHE_OK;
 	struct candidate oldest;
 	int i;
@@ -140,9 +186,8 @@ remove_expired(struct eviction *ev, enum sesscache_queue queue)
 		if (status == SESSCACHE_OK)
 			status = sc_room_delete(ev->room, queue, oldest.seq,
 			    SC_COUNT_EXPIRED);
-		if (status == SESSCACHE_OK && queue == SESSCACHE_REGULAR &&
-		    oldest.seq < hand->seq && hand->passed > 0)
-			hand->passed--;
+		if (status == SESSCACHE_OK && queue == SESSCACHE_REGULAR)
+			gone_behind_hand(ev, oldest.seq);
 	}
 	/* MISS: none is left. */
 	return status == SESSCACHE_MISS ? SESSCACHE_OK : status;
@@ -158,6 +203,8 @@ sc_evict(struct sc_room *room, uint32_t now)
 	status = remove_expired(&ev, SESSCACHE_NEWCOMER);
 	if (status == SESSCACHE_OK)
 		status = remove_expired(&ev, SESSCACHE_REGULAR);
+	if (status == SESSCACHE_OK && sc_room_wanted(room))
+		status = evict_spent(&ev);
 	for (i = 0; status == SESSCACHE_OK && i < STEPS; i++) {
 		if (i % STEP == 0 && !sc_room_wanted(room))
 			break;

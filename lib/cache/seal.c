@@ -41,6 +41,15 @@ static _Thread_local struct ciphers local;
 
 /* --- keys ---------------------------------------------------------------- */
 
+enum sesscache_status
+sc_seal_random(void *buf, size_t len)
+{
+	if (len <= INT_MAX && RAND_priv_bytes(buf, (int)len) == 1)
+		return SESSCACHE_OK;
+	OPENSSL_cleanse(buf, len);
+	return sc_fail(SESSCACHE_ESYS, "libcrypto has no random bytes");
+}
+
 static struct sc_epoch *
 slot(const struct sc_seal *seal, uint32_t number)
 {
@@ -57,11 +66,12 @@ destroy(struct sc_epoch *epoch)
 static enum sesscache_status
 start_epoch(struct sc_epoch *epoch, uint32_t number, uint32_t now)
 {
+	enum sesscache_status status;
+
 	destroy(epoch);
-	if (RAND_priv_bytes(epoch->key, sizeof(epoch->key)) != 1) {
-		OPENSSL_cleanse(epoch->key, sizeof(epoch->key));
-		return sc_fail(SESSCACHE_ESYS, "libcrypto has no random bytes");
-	}
+	status = sc_seal_random(epoch->key, sizeof(epoch->key));
+	if (status != SESSCACHE_OK)
+		return status;
 	epoch->started_at = now;
 	atomic_store(&epoch->last_expiry, now);
 	atomic_store(&epoch->number, number);
@@ -74,11 +84,10 @@ sc_seal_init(struct sc_keys *keys)
 	enum sesscache_status status;
 
 	status = sc_lock_init(&keys->lock);
-	if (status == SESSCACHE_OK &&
-	    RAND_priv_bytes((unsigned char *)&keys->address,
-		sizeof(keys->address)) != 1)
-		status = sc_fail(SESSCACHE_ESYS,
-		    "libcrypto has no random bytes");
+	if (status == SESSCACHE_OK)
+		status = sc_lock_init(&keys->ring.lock);
+	if (status == SESSCACHE_OK)
+		status = sc_seal_random(&keys->address, sizeof(keys->address));
 	if (status == SESSCACHE_OK)
 		status = start_epoch(&keys->epochs[1], 1, 0);
 	atomic_store(&keys->current, 1);
@@ -89,6 +98,7 @@ enum sesscache_status
 sc_seal_revive(struct sc_keys *keys)
 {
 	uint32_t current = atomic_load(&keys->current);
+	enum sesscache_status status;
 	uint32_t i, number;
 	bool sound = current != 0;
 
@@ -103,7 +113,10 @@ sc_seal_revive(struct sc_keys *keys)
 	if (!sound)
 		return sc_fail(SESSCACHE_ECORRUPT,
 		    "the keys of the cache are damaged");
-	return sc_lock_init(&keys->lock);
+	status = sc_lock_init(&keys->lock);
+	if (status == SESSCACHE_OK) /* that a ring is damaged, its users see */
+		status = sc_lock_init(&keys->ring.lock);
+	return status;
 }
 
 static enum sesscache_status
@@ -413,8 +426,71 @@ sc_seal_open(const struct sc_seal *seal, uint8_t epoch,
 	return SESSCACHE_OK;
 }
 
+/* --- blobs --------------------------------------------------------------- */
+
+/* Key, nonce, associated data. */
+static bool
+begin_blob(EVP_CIPHER_CTX *ctx, const struct sc_seal_blob *blob, int encrypt)
+{
+	uint8_t nonce[NONCE] = { 0 };
+	int len;
+
+	write_int(nonce + 4, blob->number, 8);
+	return EVP_CipherInit_ex(ctx, EVP_aes_256_gcm(), NULL, blob->key, nonce,
+		   encrypt) == 1 &&
+	    EVP_CipherUpdate(ctx, NULL, &len, nonce, NONCE) == 1 &&
+	    EVP_CipherUpdate(ctx, NULL, &len, (const uint8_t *)blob->label,
+		(int)strlen(blob->label)) == 1;
+}
+
+enum sesscache_status
+sc_seal_close_blob(const struct sc_seal_blob *blob, const uint8_t *data,
+    size_t data_len, uint8_t *out)
+{
+	EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+	enum sesscache_status status = SESSCACHE_OK;
+	int len = 0, rest = 0;
+
+	if (ctx == NULL)
+		status = sc_fail(SESSCACHE_ENOMEM, "out of memory");
+	else if (data_len > INT_MAX || !begin_blob(ctx, blob, 1) ||
+	    EVP_CipherUpdate(ctx, out, &len, data, (int)data_len) != 1 ||
+	    EVP_CipherFinal_ex(ctx, out + len, &rest) != 1 ||
+	    EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, SC_SEAL_BLOB_TAG,
+		out + data_len) != 1)
+		status = crypto_failed();
+	EVP_CIPHER_CTX_free(ctx);
+	return status;
+}
+
+enum sesscache_status
+sc_seal_open_blob(const struct sc_seal_blob *blob, const uint8_t *sealed,
+    size_t data_len, uint8_t *out)
+{
+	EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+	enum sesscache_status status = SESSCACHE_OK;
+	uint8_t tag[SC_SEAL_BLOB_TAG];
+	int len = 0, rest = 0;
+
+	memcpy(tag, sealed + data_len, sizeof(tag));
+	if (ctx == NULL)
+		status = sc_fail(SESSCACHE_ENOMEM, "out of memory");
+	else if (data_len > INT_MAX || !begin_blob(ctx, blob, 0) ||
+	    EVP_CipherUpdate(ctx, out, &len, sealed, (int)data_len) != 1 ||
+	    EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, sizeof(tag), tag) !=
+		1)
+		status = crypto_failed();
+	else if (EVP_CipherFinal_ex(ctx, out + len, &rest) != 1)
+		status = sc_fail(SESSCACHE_ECORRUPT, "%s: they do not open",
+		    blob->label);
+	if (status != SESSCACHE_OK)
+		OPENSSL_cleanse(out, data_len);
+	EVP_CIPHER_CTX_free(ctx);
+	return status;
+}
+
 void
-sc_seal_wipe(uint8_t *data, size_t len)
+sc_seal_wipe(void *data, size_t len)
 {
 	OPENSSL_cleanse(data, len);
 }

@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 
 #include "cache/address.h"
+#include "cache/keyring.h"
 #include "cache/record.h"
 #include "store/store.h"
 
@@ -35,6 +36,7 @@ struct sc_keys {
 	_Atomic uint32_t current;   /* number of the epoch to seal in */
 	_Atomic uint32_t next_tend; /* when to look after the keys again */
 	struct sc_epoch epochs[SC_EPOCHS];
+	struct sc_ring ring; /* has a lock of its own */
 };
 
 struct sc_seal {
@@ -55,7 +57,7 @@ struct sc_seal_of {
 enum sesscache_status sc_seal_init(struct sc_keys *keys) SESSCACHE_MUST_CHECK;
 
 /*
- * Of keys that nobody else has in use: make their lock anew.  Returns
+ * Of keys that nobody else has in use: make their locks anew.  Returns
  * SESSCACHE_OK, SESSCACHE_ECORRUPT if these cannot be keys, or as
  * sc_lock_init().
  */
@@ -104,7 +106,30 @@ enum sesscache_status sc_seal_open(const struct sc_seal *seal, uint8_t epoch,
     const struct sc_seal_of *of, const uint8_t *sealed, size_t sealed_len,
     uint8_t *out) SESSCACHE_MUST_CHECK;
 
+/* A few bytes that are sealed under a key of their own. */
+struct sc_seal_blob {
+	const uint8_t *key; /* SC_SEAL_BLOB_KEY bytes */
+	const char *label;  /* what it is */
+	uint64_t number;    /* a key never sees one twice */
+};
+
+enum { SC_SEAL_BLOB_KEY = 32, SC_SEAL_BLOB_TAG = 16 /* bytes */ };
+
+/* Seal data_len bytes into out, SC_SEAL_BLOB_TAG more; SESSCACHE_OK,
+ * SESSCACHE_ENOMEM or SESSCACHE_ESYS. */
+enum sesscache_status sc_seal_close_blob(const struct sc_seal_blob *blob,
+    const uint8_t *data, size_t data_len, uint8_t *out) SESSCACHE_MUST_CHECK;
+
+/* Open them into out; also SESSCACHE_ECORRUPT: another key, number or label,
+ * or they were touched, and out is wiped. */
+enum sesscache_status sc_seal_open_blob(const struct sc_seal_blob *blob,
+    const uint8_t *sealed, size_t data_len, uint8_t *out) SESSCACHE_MUST_CHECK;
+
+/* Bytes for keys; SESSCACHE_OK or SESSCACHE_ESYS. */
+enum sesscache_status sc_seal_random(void *buf, size_t len)
+    SESSCACHE_MUST_CHECK;
+
 /* Overwrite what was opened; the compiler cannot leave it out. */
-void sc_seal_wipe(uint8_t *data, size_t len);
+void sc_seal_wipe(void *data, size_t len);
 
 #endif

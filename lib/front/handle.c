@@ -82,17 +82,20 @@ log_opened(const struct sesscache *handle, const struct sc_cache_opened *opened)
 		    options->dir, (unsigned long long)options->size_bytes);
 }
 
-/* Settings of the interface that this version does not carry out. */
+/* Settings that contradict each other, or lose what the other promises. */
 static void
 warn_of_settings(const struct sesscache_options *options)
 {
-	if (options->tickets == SC_TICKETS_SHARED)
+	if (options->tickets == SC_TICKETS_SHARED &&
+	    options->single_use == SC_SINGLE_USE_ON)
 		sc_log(options, SC_LOG_WARN,
-		    "tickets=shared has no effect in this version: the "
-		    "application's own ticket keys are used");
-	if (options->single_use == SC_SINGLE_USE_ON)
+		    "tickets=shared has no effect with single-use=on: a ticket "
+		    "for one use is in the cache");
+	if (options->tickets != SC_TICKETS_OFF &&
+	    options->timeout_seconds > options->ticket_key_lifetime_seconds)
 		sc_log(options, SC_LOG_WARN,
-		    "single-use=on has no effect in this version");
+		    "timeout is longer than ticket-key-lifetime: a ticket may "
+		    "end before its session does");
 }
 
 static enum sesscache_status
@@ -109,6 +112,8 @@ open_cache(struct sesscache *handle)
 		.owner_uid = options->owner_uid,
 		.owner_gid = options->owner_gid,
 		.timeout_seconds = options->timeout_seconds,
+		.ticket_key_lifetime_seconds =
+		    options->ticket_key_lifetime_seconds,
 	};
 	struct sc_cache_opened opened;
 	enum sesscache_status status;

@@ -7,7 +7,7 @@
 #include <time.h>
 
 #include "front/handle.h"
-#include "front/openssl.h"
+#include "front/session.h"
 
 #ifndef SESSCACHE_VERSION
 #define SESSCACHE_VERSION "0.1.0"
@@ -155,4 +155,36 @@ sesscache_stats(struct sesscache *handle, struct sesscache_stats *out)
 	if (status == SESSCACHE_OK)
 		out->created_at = time_of_day(created_at, sc_now());
 	return status;
+}
+
+enum sesscache_status
+sesscache_keys(struct sesscache *handle,
+    struct sesscache_key keys[SESSCACHE_KEYS_MAX], size_t *n)
+{
+	struct sc_ticket_key found[SESSCACHE_KEYS_MAX];
+	uint32_t now = sc_now();
+	enum sesscache_status status;
+	size_t i;
+
+	if (handle == NULL || keys == NULL || n == NULL)
+		return sc_fail(SESSCACHE_EINVAL,
+		    "the cache, keys or n is NULL");
+	status = sc_cache_keys(handle->cache, found, n, now);
+	for (i = 0; status == SESSCACHE_OK && i < *n; i++) {
+		keys[i].name = found[i].name;
+		keys[i].state = found[i].state;
+		keys[i].made_at = time_of_day(found[i].made_at, now);
+		keys[i].retires_at = 0;
+		if (found[i].retires_at != 0)
+			keys[i].retires_at = time_of_day(found[i].retires_at,
+			    now);
+	}
+	return status;
+}
+
+enum sesscache_status
+sesscache_rotate_keys(struct sesscache *handle)
+{
+	return handle != NULL ? sc_cache_rotate_keys(handle->cache, sc_now()) :
+				sc_fail(SESSCACHE_EINVAL, "the cache is NULL");
 }

@@ -148,6 +148,18 @@ sc_journal_forget(struct sc_journal *journal, uint64_t seq)
 	}
 }
 
+bool
+sc_journal_give_up(struct sc_journal *journal, uint64_t seq)
+{
+	enum sesscache_queue queue;
+	struct sc_span record;
+
+	if (sc_journal_find(journal, seq, &record, &queue) != SC_JOURNAL_FOUND)
+		return false;
+	kill_entries(journal, seq, sc_journal_count(journal));
+	return true;
+}
+
 enum sc_journal_answer
 sc_journal_find(const struct sc_journal *journal, uint64_t seq,
     struct sc_span *record, enum sesscache_queue *queue)

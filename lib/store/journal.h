@@ -3,8 +3,9 @@
  * The newest stores and removals of one shard, in shared memory, before they
  * go to the tree together in one transaction.  Two journals take turns: one
  * takes what comes while the other is written out.  Knows no locks: whoever
- * calls holds the shard's gate; only sc_journal_order() and the reading of
- * entries of the journal that is being written out need no gate.
+ * calls holds the shard's gate.  Of the journal that is being written out,
+ * sc_journal_order(), sc_journal_find(), sc_journal_give_up() and the reading
+ * of entries need no gate.
  *
  * Why: a store then costs a copy, not a transaction; and TLS 1.2 session IDs,
  * chosen a round trip before their sessions are stored, reach the tree in
@@ -83,6 +84,9 @@ void sc_journal_remove(struct sc_journal *journal, uint64_t seq);
 
 /* Forget all that it says of a record. */
 void sc_journal_forget(struct sc_journal *journal, uint64_t seq);
+
+/* A record that is to be written out shall not be; whether there was one. */
+bool sc_journal_give_up(struct sc_journal *journal, uint64_t seq);
 
 /* What it says of a record; *record is borrowed until the gate is left. */
 enum sc_journal_answer sc_journal_find(const struct sc_journal *journal,

@@ -22,8 +22,11 @@ enum {
 	SCATTERED_MOST = 3 * SC_JOURNAL_ENTRIES,
 };
 
-/* Removals in one transaction. */
-enum { REMOVALS = 16 };
+/*
+ * Removals in one transaction; and spent records, which lie anywhere too.
+ * Before a journal is written, as many of these go as it has records.
+ */
+enum { REMOVALS = 16, SPENT_RUNS = SC_JOURNAL_ENTRIES / REMOVALS };
 
 /* Of the turns of a thread, one in so many: odd, so that it meets each shard. */
 enum { DOUBT = 61 };
@@ -33,8 +36,11 @@ struct sc_room {
 	unsigned shard;
 	struct sc_write *write;
 	uint64_t reserve_pages;
-	uint64_t highest; /* sequence number in the tree */
-	bool tight;       /* spare nothing: that would take pages itself */
+	uint64_t highest;  /* sequence number in the tree */
+	uint32_t spent_at; /* where in the ring of spent ones */
+	unsigned spent;    /* of these, found in this transaction */
+	bool only_spent;   /* if there are some, nothing else goes */
+	bool tight;        /* spare nothing: that would take pages itself */
 };
 
 /* --- counters and numbers ------------------------------------------------ */
@@ -353,26 +359,37 @@ mark_of(const struct sc_shard *sh, uint64_t seq, uint8_t *bit)
 	return &sh->area->marks[at >> 3];
 }
 
-void
-sc_store_mark(struct sc_store *store, unsigned shard, uint64_t seq)
+/* Set a mark; whether it was clear. */
+static bool
+set_mark(const struct sc_shard *sh, uint64_t seq)
 {
 	uint8_t bit;
-	_Atomic uint8_t *mark = mark_of(&store->shard[shard], seq, &bit);
+	_Atomic uint8_t *mark = mark_of(sh, seq, &bit);
 
 	/* Most are set already: leave their cache lines clean. */
-	if ((atomic_load_explicit(mark, memory_order_relaxed) & bit) == 0)
-		atomic_fetch_or_explicit(mark, bit, memory_order_relaxed);
+	if ((atomic_load_explicit(mark, memory_order_relaxed) & bit) != 0)
+		return false;
+	atomic_fetch_or_explicit(mark, bit, memory_order_relaxed);
+	return true;
 }
 
 void
-sc_store_hit(struct sc_store *store, unsigned shard, uint64_t seq)
+sc_store_mark(struct sc_store *store, unsigned shard, uint64_t seq)
 {
-	_Atomic uint64_t *hits = &store->shard[shard].state->hits;
+	(void)set_mark(&store->shard[shard], seq);
+}
+
+void
+sc_store_hit(struct sc_store *store, unsigned shard, uint64_t seq, bool spent)
+{
+	struct sc_shard *sh = &store->shard[shard];
+	_Atomic uint64_t *hits = &sh->state->hits;
 	uint64_t n = atomic_load_explicit(hits, memory_order_relaxed);
 
 	/* The gate makes it one step; a locked addition would cost more. */
 	atomic_store_explicit(hits, n + 1, memory_order_relaxed);
-	sc_store_mark(store, shard, seq);
+	if (set_mark(sh, seq) && spent) /* by this use, and no earlier one */
+		sc_spent_push(&sh->area->spent, seq);
 }
 
 bool
@@ -541,6 +558,8 @@ sc_room_wanted(struct sc_room *room)
 	struct sc_tree_usage usage;
 	uint64_t scattered;
 
+	if (room->only_spent && room->spent > 0)
+		return false; /* the next transaction has the pages of these */
 	if (sc_tree_written(room->write, &usage) != SESSCACHE_OK)
 		return false;
 	/* Aliases come and go all over their tree. */
@@ -611,12 +630,57 @@ erase_anywhere(struct sc_write *write, uint64_t seq)
 	return status == SESSCACHE_MISS ? SESSCACHE_OK : status;
 }
 
+/* A record of the tree, or of the journal that is on its way there. */
+static enum sesscache_status
+peek_anywhere(struct sc_room *room, uint64_t seq, enum sesscache_queue *queue,
+    struct sc_span *head)
+{
+	struct sc_area *area = room->store->shard[room->shard].area;
+	enum sesscache_status status;
+
+	*queue = SESSCACHE_NEWCOMER;
+	status = sc_tree_peek(room->write, *queue, seq, head);
+	if (status == SESSCACHE_MISS) {
+		*queue = SESSCACHE_REGULAR;
+		status = sc_tree_peek(room->write, *queue, seq, head);
+	}
+	if (status == SESSCACHE_MISS &&
+	    sc_journal_find(sealed_journal(area), seq, head, queue) ==
+		SC_JOURNAL_FOUND)
+		status = SESSCACHE_OK;
+	return status;
+}
+
+enum sesscache_status
+sc_room_spent(struct sc_room *room, enum sesscache_queue *queue, uint64_t *seq,
+    struct sc_span *head)
+{
+	struct sc_spent *spent = &room->store->shard[room->shard].area->spent;
+	enum sesscache_status status = SESSCACHE_MISS;
+
+	while (status == SESSCACHE_MISS && !room->tight &&
+	    room->spent < REMOVALS &&
+	    sc_spent_next(spent, &room->spent_at, seq)) {
+		/* Without its mark, it is one that was stored anew. */
+		if (*seq < SC_STORE_SEQ_END &&
+		    sc_store_is_marked(room->store, room->shard, *seq))
+			status = peek_anywhere(room, *seq, queue, head);
+	}
+	if (status == SESSCACHE_OK)
+		room->spent++;
+	return status;
+}
+
 enum sesscache_status
 sc_room_delete(struct sc_room *room, enum sesscache_queue queue, uint64_t seq,
     enum sc_count why)
 {
+	struct sc_area *area = room->store->shard[room->shard].area;
 	enum sesscache_status status = erase(room->write, queue, seq);
 
+	if (status == SESSCACHE_MISS &&
+	    sc_journal_give_up(sealed_journal(area), seq))
+		status = SESSCACHE_OK;
 	if (status == SESSCACHE_OK)
 		sc_store_count(room->store, room->shard, why, 1);
 	return status;
@@ -732,6 +796,7 @@ struct batch {
 	uint32_t now;
 	uint64_t reserve_pages;
 	bool tight; /* there was no room for the last one */
+	bool spent; /* only if room is wanted, and spent ones make it */
 	const struct sc_journal *removing; /* some removals of it alone */
 	uint32_t first;                    /* of these */
 };
@@ -768,32 +833,70 @@ commit(struct sc_store *store, unsigned shard, struct sc_write *write,
 	return status;
 }
 
+/* Make room, and put what there is to put. */
+static enum sesscache_status
+fill(struct sc_room *room, const struct batch *batch)
+{
+	enum sesscache_status status;
+
+	status = room->store->make_room(room, batch->now);
+	if (status == SESSCACHE_OK)
+		status = find_highest(room);
+	if (status == SESSCACHE_OK && batch->removing != NULL)
+		status = remove_some(room, batch->removing, batch->first);
+	if (status == SESSCACHE_OK && batch->journal != NULL)
+		status = place_journal(room, batch->journal);
+	if (status == SESSCACHE_OK && batch->stored != NULL)
+		status = place(room, batch->stored);
+	return status;
+}
+
 static enum sesscache_status
 run(struct sc_store *store, unsigned shard, const struct batch *batch)
 {
+	struct sc_shard *sh = &store->shard[shard];
 	struct sc_room room = { .store = store,
 		.shard = shard,
 		.reserve_pages = batch->reserve_pages,
+		.only_spent = batch->spent,
 		.tight = batch->tight };
 	enum sesscache_status status;
 
-	status = sc_tree_begin(store->shard[shard].tree, &room.write);
+	status = sc_tree_begin(sh->tree, &room.write);
 	if (status != SESSCACHE_OK)
 		return sc_shard_check(store, shard, status);
-	status = store->make_room(&room, batch->now);
-	if (status == SESSCACHE_OK)
-		status = find_highest(&room);
-	if (status == SESSCACHE_OK && batch->removing != NULL)
-		status = remove_some(&room, batch->removing, batch->first);
-	if (status == SESSCACHE_OK && batch->journal != NULL)
-		status = place_journal(&room, batch->journal);
-	if (status == SESSCACHE_OK && batch->stored != NULL)
-		status = place(&room, batch->stored);
+	room.spent_at = sc_spent_first(&sh->area->spent);
+	status = batch->spent && !sc_room_wanted(&room) ? SESSCACHE_MISS :
+							  fill(&room, batch);
 	if (status == SESSCACHE_OK)
 		status = commit(store, shard, room.write, batch);
 	else
 		sc_tree_abort(room.write);
+	if (status == SESSCACHE_OK) /* else they are to be taken again */
+		sc_spent_done(&sh->area->spent, room.spent_at);
 	return sc_shard_check(store, shard, status);
+}
+
+/*
+ * What is spent goes before the rest, in transactions of its own: it seldom
+ * frees a page by itself, and the oldest must not go in its place meanwhile.
+ */
+static enum sesscache_status
+run_spent_first(struct sc_store *store, unsigned shard,
+    const struct batch *batch)
+{
+	struct sc_spent *spent = &store->shard[shard].area->spent;
+	struct batch part = { .now = batch->now,
+		.reserve_pages = batch->reserve_pages,
+		.spent = true };
+	enum sesscache_status status = SESSCACHE_OK;
+	int i;
+
+	for (i = 0; status == SESSCACHE_OK && i < SPENT_RUNS &&
+	     sc_spent_waiting(spent) > REMOVALS;
+	     i++)
+		status = run(store, shard, &part);
+	return status == SESSCACHE_MISS ? SESSCACHE_OK : status;
 }
 
 /*
@@ -829,9 +932,11 @@ run_surely(struct sc_store *store, unsigned shard, const struct batch *batch)
 	struct batch room_only = { .now = batch->now,
 		.reserve_pages = batch->reserve_pages,
 		.tight = true };
-	enum sesscache_status status = run_removals_first(store, shard, batch);
+	enum sesscache_status status = run_spent_first(store, shard, batch);
 	int i;
 
+	if (status == SESSCACHE_OK)
+		status = run_removals_first(store, shard, batch);
 	for (i = 0; status == SESSCACHE_ENOSPC && i < 4; i++) {
 		room_only.reserve_pages += RESERVE_PAGES / 3;
 		status = run(store, shard, &room_only);
@@ -885,6 +990,9 @@ seal(struct sc_store *store, unsigned shard, enum sc_flush what,
 		sc_journal_clear(*sealed); /* somebody wrote into it */
 		*sealed = NULL;
 	}
+	/* Then what was used so far is in the sealed one, or in the tree. */
+	if (sc_journal_is_empty(active_journal(area)))
+		sc_spent_ripen(&area->spent);
 	sc_store_leave(store, shard);
 	return SESSCACHE_OK;
 }

@@ -12,12 +12,13 @@
 #include "platform/fork.h"
 #include "platform/host.h"
 #include "store/journal.h"
+#include "store/spent.h"
 #include "store/store.h"
 
 #define SC_CONTROL_MAGIC "sesscache-ctl\r\n\032"
 
 enum {
-	SC_FORMAT = 1,
+	SC_FORMAT = 2,
 	SC_BYTE_ORDER = 0x01020304,
 	SC_CONTROL_CACHE_AT = 4096,
 	SC_CONTROL_SHARDS_AT = SC_CONTROL_CACHE_AT + SC_STORE_CACHE_BYTES,
@@ -63,6 +64,8 @@ struct sc_area {
 	uint32_t shard;
 	_Atomic uint32_t active; /* which journal takes what comes */
 	struct sc_hand hand;     /* guarded by the work lock */
+	struct sc_spent spent;   /* pushed inside the gate, taken with the
+				    work lock */
 	struct sc_journal journals[2];
 	_Atomic uint8_t marks[]; /* one bit a record, by sequence number */
 };

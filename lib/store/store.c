@@ -194,14 +194,13 @@ init_locks(struct sc_store *store)
 static enum sesscache_status
 check_states(const struct sc_store *store)
 {
-	const uint64_t too_high = UINT64_C(1) << 56;
 	struct sc_state *state;
 	unsigned i;
 
 	for (i = 0; i < store->shards; i++) {
 		state = store->shard[i].state;
-		if (atomic_load(&state->next_seq) - 1 >= too_high ||
-		    atomic_load(&state->last_write) >= 2 * too_high)
+		if (atomic_load(&state->next_seq) - 1 >= SC_STORE_SEQ_END ||
+		    atomic_load(&state->last_write) >= 2 * SC_STORE_SEQ_END)
 			return sc_fail(SESSCACHE_ECORRUPT,
 			    "%s/" CONTROL " is damaged: shard %u",
 			    store->dir.path, i);

@@ -29,6 +29,9 @@ enum {
 	SC_STORE_CACHE_BYTES = 8192, /* of the control file, for the cache */
 };
 
+/* No shard reaches this sequence number in its life. */
+#define SC_STORE_SEQ_END (UINT64_C(1) << 56)
+
 /* Bytes of the smallest cache. */
 #define SC_STORE_MIN_BYTES (UINT64_C(1) << 20)
 
@@ -49,6 +52,11 @@ enum sc_count {
 	SC_COUNT_REPAIRED,
 	SC_COUNT_UNREADABLE,
 	SC_COUNT_FAILED,
+	SC_COUNT_TICKETS_ISSUED,
+	SC_COUNT_TICKETS_ACCEPTED,
+	SC_COUNT_TICKETS_REFUSED,
+	SC_COUNT_REALM_REFUSED,
+	SC_COUNT_KEY_ROTATIONS,
 	SC_COUNTS
 };
 
@@ -128,8 +136,12 @@ enum sesscache_status sc_store_read(struct sc_store *store, unsigned shard,
     enum sesscache_queue *queue) SESSCACHE_MUST_CHECK;
 enum sesscache_status sc_store_find_alias(struct sc_store *store,
     unsigned shard, uint64_t alias, uint64_t *seq) SESSCACHE_MUST_CHECK;
-/* Mark a record as one that is used, and count a hit; or only mark it. */
-void sc_store_hit(struct sc_store *store, unsigned shard, uint64_t seq);
+/*
+ * Mark a record as one that is used, and count a hit; or only mark it.  One
+ * that its first use spends is the first to go: sc_room_spent().
+ */
+void sc_store_hit(struct sc_store *store, unsigned shard, uint64_t seq,
+    bool spent);
 void sc_store_mark(struct sc_store *store, unsigned shard, uint64_t seq);
 bool sc_store_is_marked(struct sc_store *store, unsigned shard, uint64_t seq);
 
@@ -195,6 +207,15 @@ bool sc_room_wanted(struct sc_room *room);
 uint64_t sc_room_records(struct sc_room *room, enum sesscache_queue queue);
 enum sesscache_status sc_room_first(struct sc_room *room,
     enum sesscache_queue queue, uint64_t *seq, struct sc_span *head)
+    SESSCACHE_MUST_CHECK;
+/*
+ * The next record that was used and that its use spends, by what
+ * sc_store_hit() was told: look at it before it is deleted, for another may
+ * have its number by now.  *head as that of sc_room_first().  SESSCACHE_MISS:
+ * none, or enough for one transaction.
+ */
+enum sesscache_status sc_room_spent(struct sc_room *room,
+    enum sesscache_queue *queue, uint64_t *seq, struct sc_span *head)
     SESSCACHE_MUST_CHECK;
 enum sesscache_status sc_room_delete(struct sc_room *room,
     enum sesscache_queue queue, uint64_t seq, enum sc_count why)

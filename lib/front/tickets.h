@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The ticket-key callback: tickets that hold their session (RFC 5077, and of
+ * RFC 8446 those that are not stateful) under the keys that all workers share.
+ * Private to front/.
+ */
+#ifndef SC_FRONT_TICKETS_H
+#define SC_FRONT_TICKETS_H
+
+#include <stdbool.h>
+
+#include <openssl/ssl.h>
+
+/* Once in a process; false if OpenSSL has no memory. */
+bool sc_tickets_init(void);
+
+/* Have an SSL_CTX use the shared keys, unless it has a callback of its own. */
+void sc_tickets_install(SSL_CTX *ctx);
+
+/*
+ * A connection begins: if the application has set a callback of the older
+ * kind meanwhile, before which OpenSSL would prefer ours, step back.
+ */
+void sc_tickets_yield(SSL_CTX *ctx);
+
+#endif
