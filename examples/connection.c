@@ -136,17 +136,50 @@ out:
 	return n > 0;
 }
 
+/*
+ * Read what part of the request comes before the handshake is over.  It is
+ * answered only after it: then the client is known to be there, now.  True
+ * also if nothing came, or it was refused.
+ */
+static bool
+read_early(struct connection *c)
+{
+	size_t n;
+	int rc;
+
+	do {
+		n = 0;
+		ERR_clear_error();
+		rc = SSL_read_early_data(c->ssl, c->request + c->request_len,
+		    sizeof(c->request) - 1 - c->request_len, &n);
+		c->request_len += n;
+	} while (rc == SSL_READ_EARLY_DATA_SUCCESS ||
+	    (rc == SSL_READ_EARLY_DATA_ERROR && may_retry(c, rc)));
+	return rc == SSL_READ_EARLY_DATA_FINISH;
+}
+
+static int
+accept_tls(struct connection *c)
+{
+	int rc = 0;
+
+	if (SSL_get_max_early_data(c->ssl) > 0 && !read_early(c))
+		goto out;
+	do {
+		ERR_clear_error(); /* SSL_get_error() looks into the queue */
+		rc = SSL_accept(c->ssl);
+	} while (rc <= 0 && may_retry(c, rc));
+out:
+	return rc;
+}
+
 static bool
 handshake(struct connection *c)
 {
 	struct board_slot *slot = &c->worker->board->slots[c->worker->index];
 	uint64_t cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
-	int rc;
+	int rc = accept_tls(c);
 
-	do {
-		ERR_clear_error(); /* SSL_get_error() looks into the queue */
-		rc = SSL_accept(c->ssl);
-	} while (rc <= 0 && may_retry(c, rc));
 	cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu_ns;
 	if (rc != 1) {
 		atomic_fetch_add(&slot->failed, 1);
@@ -172,20 +205,18 @@ static bool
 read_request(struct connection *c)
 {
 	size_t n;
-	int rc;
+	int rc = 1;
 
-	do {
+	/* All of it may have come early.  Too long: the answer says so. */
+	while (!has_blank_line(c) && c->request_len < sizeof(c->request) - 1 &&
+	    (rc == 1 || may_retry(c, rc))) {
 		n = 0;
 		ERR_clear_error();
 		rc = SSL_read_ex(c->ssl, c->request + c->request_len,
 		    sizeof(c->request) - 1 - c->request_len, &n);
 		c->request_len += n;
 		c->request[c->request_len] = '\0';
-		if (has_blank_line(c))
-			break;
-		if (c->request_len == sizeof(c->request) - 1)
-			break; /* too long; the answer says so */
-	} while (rc == 1 || may_retry(c, rc));
+	}
 	return c->request_len > 0;
 }
 
@@ -219,6 +250,18 @@ say_goodbye(struct connection *c)
 	} while (rc == 0 || (rc < 0 && may_retry(c, rc)));
 }
 
+static const char *
+early_data_status(const SSL *ssl)
+{
+	const char *status = "not sent";
+
+	if (SSL_get_early_data_status(ssl) == SSL_EARLY_DATA_ACCEPTED)
+		status = "accepted";
+	else if (SSL_get_early_data_status(ssl) == SSL_EARLY_DATA_REJECTED)
+		status = "rejected";
+	return status;
+}
+
 static void
 add_page(struct text *text, const struct connection *c)
 {
@@ -226,6 +269,7 @@ add_page(struct text *text, const struct connection *c)
 	    (long)getpid(), SSL_session_reused(c->ssl) == 1 ? "yes" : "no");
 	add(text, "protocol: %s\ncipher: %s\n", SSL_get_version(c->ssl),
 	    SSL_CIPHER_standard_name(SSL_get_current_cipher(c->ssl)));
+	add(text, "early-data: %s\n", early_data_status(c->ssl));
 }
 
 /* Sums over all workers first, then a line for each. */

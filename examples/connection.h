@@ -14,6 +14,9 @@
 
 #include <openssl/ssl.h>
 
+/* Bytes of a request that may come as early data; the buffer has more. */
+#define CONNECTION_EARLY_MAX 4096
+
 /* What one worker has done; it alone writes, every worker reads. */
 struct board_slot {
 	atomic_long pid;

@@ -102,9 +102,9 @@ work(struct master *master, unsigned index, pid_t parent)
 	 * context that shares nothing with the others, not even ticket keys.
 	 * Made before the privileges go: the key may be root's alone.
 	 */
-	if (master->options.mode == SERVER_PROCESS) {
+	if (master->options.mode == SERVER_PROCESS || master->options.late) {
 		SSL_CTX_free(master->ctx);
-		master->ctx = server_context(&master->options, NULL);
+		master->ctx = server_context(&master->options, master->cache);
 	}
 	worker.ctx = master->ctx;
 	if (worker.ctx != NULL && server_drop_privileges(&master->options) &&

@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <errno.h>
+#include <getopt.h>
 #include <grp.h>
 #include <netdb.h>
 #include <pwd.h>
@@ -14,6 +15,8 @@
 
 #include <openssl/err.h>
 
+#include "connection.h"
+#include "hosts.h"
 #include "server.h"
 
 #define BACKLOG 1024
@@ -31,11 +34,29 @@ static const char usage[] =
     "               process: OpenSSL's own cache in each process\n"
     "               none: no session is kept\n"
     "  -o name=val  a setting of sesscache; see sesscache help settings\n"
-    "  -T           stateless tickets instead of sessions in the cache\n"
+    "  -T           leave OpenSSL's stateless tickets on; with -o tickets=auto\n"
+    "               under the keys of sesscache, else under OpenSSL's own\n"
+    "  -L           prefork: each worker makes its own SSL_CTX, after the fork\n"
     "  -n tickets   for each full TLS 1.3 handshake (2)\n"
     "  -V ca.pem    require a client certificate of this authority\n"
     "  -u user      started as root: workers run as this user\n"
+    "  --early-data bytes\n"
+    "               of a request that may come before the handshake is over\n"
+    "  --realm name the realm of all sessions, whatever the host\n"
+    "  --host name=cert.pem,key.pem[,ca.pem]\n"
+    "               a virtual host; with ca.pem, it requires a client\n"
+    "               certificate of this authority\n"
     "  -h           this help\n";
+
+/* Without a short form: numbers that are no letters, as the table goes on. */
+enum { OPTION_EARLY_DATA = 256, OPTION_HOST, OPTION_REALM };
+
+static const struct option long_options[] = {
+	{ "early-data", required_argument, NULL, OPTION_EARLY_DATA },
+	{ "host", required_argument, NULL, OPTION_HOST },
+	{ "realm", required_argument, NULL, OPTION_REALM },
+	{ NULL, 0, NULL, 0 },
+};
 
 const char *
 server_mode_name(enum server_mode mode)
@@ -115,6 +136,36 @@ add_setting(struct server_options *options, const char *text)
 	return fine;
 }
 
+/* Cut the next part off a list; NULL if there is none, or it is empty. */
+static char *
+cut(char **list, const char *separator)
+{
+	char *part = strsep(list, separator);
+
+	return part != NULL && *part != '\0' ? part : NULL;
+}
+
+/* NAME=CERT,KEY[,CLIENT_CA]; cuts the text into its parts. */
+static bool
+add_host(struct server_options *options, char *text)
+{
+	struct server_host *host = &options->hosts[options->hosts_len];
+	bool fine = false;
+
+	if (options->hosts_len == SERVER_HOSTS_MAX)
+		goto out;
+	host->name = cut(&text, "=");
+	host->identity.cert = cut(&text, ",");
+	host->identity.key = cut(&text, ",");
+	host->identity.client_ca = text;
+	fine = host->name != NULL && host->identity.cert != NULL &&
+	    host->identity.key != NULL && (text == NULL || *text != '\0');
+	if (fine)
+		options->hosts_len++;
+out:
+	return fine;
+}
+
 /* The option that takes its value as it is, or NULL. */
 static const char **
 text_option(struct server_options *options, int letter)
@@ -126,16 +177,19 @@ text_option(struct server_options *options, int letter)
 		text = &options->address;
 		break;
 	case 'c':
-		text = &options->cert;
+		text = &options->identity.cert;
 		break;
 	case 'k':
-		text = &options->key;
+		text = &options->identity.key;
 		break;
 	case 'u':
 		text = &options->user;
 		break;
 	case 'V':
-		text = &options->client_ca;
+		text = &options->identity.client_ca;
+		break;
+	case OPTION_REALM:
+		text = &options->realm;
 		break;
 	default:
 		break;
@@ -143,8 +197,18 @@ text_option(struct server_options *options, int letter)
 	return text;
 }
 
+static void
+complain(int letter, const char *value)
+{
+	if (letter < OPTION_EARLY_DATA)
+		fprintf(stderr, "-%c %s: not understood\n", letter, value);
+	else
+		fprintf(stderr, "--%s %s: not understood\n",
+		    long_options[letter - OPTION_EARLY_DATA].name, value);
+}
+
 static bool
-parse_value(struct server_options *options, int letter, const char *value)
+parse_value(struct server_options *options, int letter, char *value)
 {
 	bool fine = false;
 	unsigned port;
@@ -170,24 +234,33 @@ parse_value(struct server_options *options, int letter, const char *value)
 	case 'w':
 		fine = parse_count(&options->workers, value, WORKERS_MAX);
 		break;
+	case OPTION_EARLY_DATA:
+		fine = parse_count(&options->early_bytes, value,
+		    CONNECTION_EARLY_MAX);
+		break;
+	case OPTION_HOST:
+		fine = add_host(options, value);
+		break;
 	default:
 		break;
 	}
 	if (!fine)
-		fprintf(stderr, "-%c %s: not understood\n", letter, value);
+		complain(letter, value);
 	return fine;
 }
 
 static enum server_parsed
-parse_option(struct server_options *options, int letter, const char *value)
+parse_option(struct server_options *options, int letter, char *value)
 {
 	const char **text = text_option(options, letter);
 	enum server_parsed parsed = SERVER_RUN;
 
 	if (letter == 'h')
 		parsed = SERVER_HELP;
-	else if (letter == '?') /* getopt() has said what is wrong */
+	else if (letter == '?') /* getopt_long() has said what is wrong */
 		parsed = SERVER_USAGE;
+	else if (letter == 'L')
+		options->late = true;
 	else if (letter == 'T')
 		options->stateless = true;
 	else if (text != NULL)
@@ -235,12 +308,14 @@ server_parse(struct server_options *options, int argc, char **argv)
 		.min_version = TLS1_2_VERSION,
 		.mode = SERVER_SHARED };
 	while (parsed == SERVER_RUN && letter >= 0) {
-		letter = getopt(argc, argv, "a:c:hk:m:n:o:p:t:Tu:V:w:");
+		letter = getopt_long(argc, argv,
+		    "a:c:hk:Lm:n:o:p:t:Tu:V:w:", long_options, NULL);
 		if (letter >= 0)
 			parsed = parse_option(options, letter, optarg);
 	}
 	if (parsed == SERVER_RUN &&
-	    (options->cert == NULL || options->key == NULL || optind != argc))
+	    (options->identity.cert == NULL || options->identity.key == NULL ||
+		optind != argc))
 		parsed = SERVER_USAGE;
 	if (parsed == SERVER_RUN && !find_user(options))
 		parsed = SERVER_USAGE;
@@ -368,10 +443,10 @@ out:
 }
 
 static bool
-load_identity(SSL_CTX *ctx, const struct server_options *options)
+load_identity(SSL_CTX *ctx, const struct server_identity *identity)
 {
-	return SSL_CTX_use_certificate_chain_file(ctx, options->cert) == 1 &&
-	    SSL_CTX_use_PrivateKey_file(ctx, options->key, SSL_FILETYPE_PEM) ==
+	return SSL_CTX_use_certificate_chain_file(ctx, identity->cert) == 1 &&
+	    SSL_CTX_use_PrivateKey_file(ctx, identity->key, SSL_FILETYPE_PEM) ==
 	    1 &&
 	    SSL_CTX_check_private_key(ctx) == 1;
 }
@@ -399,27 +474,29 @@ out:
 	return done;
 }
 
-/* Where sessions live.  This is all that a server does about sesscache. */
+/* This is all that a server does about sesscache. */
+static bool
+attach(SSL_CTX *ctx, const char *realm, struct sesscache *cache)
+{
+	enum sesscache_status status;
+
+	status = realm != NULL ? sesscache_attach_realm(cache, ctx, realm) :
+				 sesscache_attach(cache, ctx);
+	if (status != SESSCACHE_OK)
+		fprintf(stderr, "attach: %s\n", sesscache_detail());
+	return status == SESSCACHE_OK;
+}
+
+/* Where sessions live. */
 static bool
 choose_cache(SSL_CTX *ctx, const struct server_options *options,
     struct sesscache *cache)
 {
-	static const unsigned char name[] = "sesscache example";
 	bool done = true;
 
-	if (!options->stateless)
-		SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
-	/* OpenSSL resumes no session with a client certificate without. */
-	if (SSL_CTX_set_session_id_context(ctx, name, sizeof(name) - 1) != 1)
-		done = false;
-	if (SSL_CTX_set_num_tickets(ctx, options->tickets) != 1)
-		done = false;
 	switch (options->mode) {
 	case SERVER_SHARED:
-		if (sesscache_attach(cache, ctx) != SESSCACHE_OK) {
-			fprintf(stderr, "attach: %s\n", sesscache_detail());
-			done = false;
-		}
+		done = attach(ctx, options->realm, cache);
 		break;
 	case SERVER_PROCESS:
 		SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_SERVER);
@@ -431,8 +508,24 @@ choose_cache(SSL_CTX *ctx, const struct server_options *options,
 	return done;
 }
 
-SSL_CTX *
-server_context(const struct server_options *options, struct sesscache *cache)
+/* What there is to say about sessions before they have a place. */
+static bool
+allow_sessions(SSL_CTX *ctx, const struct server_options *options)
+{
+	static const unsigned char name[] = "sesscache example";
+
+	if (!options->stateless)
+		SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
+	/* OpenSSL resumes no session with a client certificate without. */
+	return SSL_CTX_set_session_id_context(ctx, name, sizeof(name) - 1) ==
+	    1 &&
+	    SSL_CTX_set_num_tickets(ctx, options->tickets) == 1 &&
+	    SSL_CTX_set_max_early_data(ctx, options->early_bytes) == 1;
+}
+
+static SSL_CTX *
+new_context(const struct server_options *options,
+    const struct server_identity *identity, struct sesscache *cache)
 {
 	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
 	bool done;
@@ -440,13 +533,42 @@ server_context(const struct server_options *options, struct sesscache *cache)
 	done = ctx != NULL &&
 	    SSL_CTX_set_min_proto_version(ctx, options->min_version) == 1 &&
 	    SSL_CTX_set_max_proto_version(ctx, options->max_version) == 1 &&
-	    load_identity(ctx, options) &&
-	    require_clients(ctx, options->client_ca) &&
-	    choose_cache(ctx, options, cache);
+	    load_identity(ctx, identity) &&
+	    require_clients(ctx, identity->client_ca) &&
+	    allow_sessions(ctx, options) && choose_cache(ctx, options, cache);
 	if (!done) {
-		fprintf(stderr, "no TLS with %s and %s:\n", options->cert,
-		    options->key);
+		fprintf(stderr, "no TLS with %s and %s:\n", identity->cert,
+		    identity->key);
 		ERR_print_errors_fp(stderr);
+		SSL_CTX_free(ctx);
+		ctx = NULL;
+	}
+	return ctx;
+}
+
+static bool
+add_hosts(SSL_CTX *ctx, const struct server_options *options,
+    struct sesscache *cache)
+{
+	const struct server_host *host;
+	SSL_CTX *own;
+	bool done = true;
+	size_t i;
+
+	for (i = 0; i < options->hosts_len && done; i++) {
+		host = &options->hosts[i];
+		own = new_context(options, &host->identity, cache);
+		done = own != NULL && hosts_add(ctx, host->name, own);
+	}
+	return done;
+}
+
+SSL_CTX *
+server_context(const struct server_options *options, struct sesscache *cache)
+{
+	SSL_CTX *ctx = new_context(options, &options->identity, cache);
+
+	if (ctx != NULL && !add_hosts(ctx, options, cache)) {
 		SSL_CTX_free(ctx);
 		ctx = NULL;
 	}

@@ -24,22 +24,38 @@ enum server_mode {
 };
 
 #define SERVER_SETTINGS_MAX 16
+#define SERVER_HOSTS_MAX 16
+
+/* Files in PEM. */
+struct server_identity {
+	const char *cert; /* the chain after it */
+	const char *key;
+	const char *client_ca; /* NULL: no client certificates */
+};
+
+struct server_host {
+	const char *name; /* as clients send it */
+	struct server_identity identity;
+};
 
 struct server_options {
 	const char *address;
-	const char *port;      /* "0": any that is free */
-	const char *cert;      /* PEM, the chain after it */
-	const char *key;       /* PEM */
-	const char *client_ca; /* PEM; NULL: no client certificates */
-	const char *user;      /* NULL: stay who we are */
-	uid_t uid;             /* of user */
+	const char *port; /* "0": any that is free */
+	struct server_identity identity;
+	const char *user; /* NULL: stay who we are */
+	uid_t uid;        /* of user */
 	gid_t gid;
 	unsigned workers;
-	unsigned tickets; /* for each full TLS 1.3 handshake */
-	int min_version;  /* TLS1_2_VERSION, ...; 0: any */
+	unsigned tickets;     /* for each full TLS 1.3 handshake */
+	unsigned early_bytes; /* of early data at most; 0: none */
+	int min_version;      /* TLS1_2_VERSION, ...; 0: any */
 	int max_version;
 	bool stateless; /* tickets that hold the session themselves */
+	bool late;      /* each worker process makes its own SSL_CTX */
 	enum server_mode mode;
+	const char *realm; /* NULL: sesscache tells hosts apart itself */
+	struct server_host hosts[SERVER_HOSTS_MAX];
+	size_t hosts_len;
 	const char *settings[SERVER_SETTINGS_MAX]; /* "name=value" */
 	size_t settings_len;
 };
