@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The benchmark's own contracts: the systems that are compared, the pool of
+ * The benchmarks' own contracts: the systems that are compared, the pool of
  * session IDs that the processes share, the workers, and what is reported.
  * The library is known by its public header only.
  */
@@ -22,6 +22,7 @@
 #define BENCH_SETTINGS_MAX 16 /* -o options */
 #define BENCH_SYSTEMS 6
 #define BENCH_DETAIL_BYTES 160 /* of a failure's sentence, with its NUL */
+#define BENCH_MODEL_BYTES 128  /* of a CPU's name, with its NUL */
 
 /* --- the systems ----------------------------------------------------------- */
 
@@ -96,7 +97,11 @@ uint64_t bench_now_ns(void); /* CLOCK_MONOTONIC */
 uint64_t bench_cpu_ns(void); /* of this process, system and user */
 uint64_t bench_random(void); /* of this process; fast, not secret */
 void bench_random_seed(uint64_t seed);
+void bench_sort(double *values, size_t count);
 double bench_median(const double *values, size_t count);
+
+/* The CPU's name as the kernel shows it, or "". */
+void bench_cpu_model(char model[BENCH_MODEL_BYTES]);
 
 /* Complain as printf() would; returns -1. */
 int bench_fail(const char *format, ...)
@@ -104,6 +109,14 @@ int bench_fail(const char *format, ...)
 
 /* Remove a directory and all that is in it; one that is absent is fine. */
 void bench_remove_tree(const char *path);
+
+/*
+ * Call run() in a child, with a new directory under parent; returns the exit
+ * status that it returned.  However it ends, the directory is removed, and no
+ * process that it started is left.
+ */
+int bench_in_scratch(const char *parent,
+    int (*run)(const char *dir, const void *arg), const void *arg);
 
 /* Zeroed memory that children share, or NULL. */
 void *bench_shared_alloc(size_t size);
@@ -158,7 +171,7 @@ enum bench_op {
 	BENCH_STORE,  /* of a session with a fresh ID */
 	BENCH_FEED,   /* the same, and the ID goes into the pool */
 	BENCH_MIX,    /* nine lookups to one feed, at random */
-	BENCH_TAKE,   /* of sessions just stored; only the takes are timed */
+	BENCH_TAKE,   /* of sessions stored before; only the takes are timed */
 };
 
 struct bench_job {
@@ -179,7 +192,7 @@ struct bench_count {
 	uint64_t wrong; /* found, but with other bytes than stored */
 	uint64_t failed;
 	uint64_t allocations; /* on the heap */
-	uint64_t cpu_ns;      /* system and user; 0 for takes */
+	uint64_t cpu_ns;      /* system and user */
 };
 
 struct bench_outcome {
@@ -229,7 +242,7 @@ struct bench_cell {
 	double fastest;
 	double p50_ns;
 	double p99_ns;
-	double cpu_ns;      /* an operation; 0 for takes */
+	double cpu_ns;      /* an operation */
 	double allocations; /* an operation */
 	uint64_t misses;    /* these and the following: sums */
 	uint64_t wrong;
@@ -268,7 +281,7 @@ bool bench_capacity_is_bounded(const struct bench_capacity *capacity);
 
 /* --- the report ------------------------------------------------------------ */
 
-#define BENCH_TARGETS 9
+#define BENCH_TARGETS 11
 
 struct bench_target {
 	const char *text;

@@ -9,11 +9,8 @@
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "bench.h"
@@ -36,6 +33,15 @@ static const struct option long_options[] = {
 	{ "strict", no_argument, NULL, OPTION_STRICT },
 	{ "help", no_argument, NULL, 'h' },
 	{ NULL, 0, NULL, 0 },
+};
+
+const struct bench_system *const bench_systems[BENCH_SYSTEMS] = {
+	[BENCH_OURS] = &bench_sesscache,
+	[BENCH_A] = &bench_lmdb,
+	[BENCH_B] = &bench_shm,
+	[BENCH_C] = &bench_floor,
+	[BENCH_A_FREE] = &bench_lmdb_free_ids,
+	[BENCH_B_FREE] = &bench_shm_free_ids,
 };
 
 static void
@@ -349,83 +355,13 @@ run(const struct bench_options *options)
 							 EXIT_FAILURE;
 }
 
-/* --- the process above it, which only cleans up ---------------------------- */
-
-/* Wait for a child's end or for a signal to end it. */
 static int
-supervise(pid_t child, const sigset_t *signals)
+run_in_dir(const char *dir, const void *arg)
 {
-	int exit_status = EXIT_FAILURE;
-	bool running = true;
-	int signal_number = 0;
-	int status = 0;
+	struct bench_options options = *(const struct bench_options *)arg;
 
-	while (running) {
-		if (sigwait(signals, &signal_number) != 0 ||
-		    signal_number != SIGCHLD)
-			(void)kill(child, SIGKILL);
-		if (waitpid(child, &status,
-			signal_number == SIGCHLD ? WNOHANG : 0) == child)
-			running = false;
-	}
-	if (WIFEXITED(status))
-		exit_status = WEXITSTATUS(status);
-	/* Its children die with it and are ours now: see them gone. */
-	while (waitpid(-1, NULL, 0) > 0)
-		continue;
-	return exit_status;
-}
-
-/* Run in a child, so that nothing is left behind however it ends. */
-static int
-run_supervised(const struct bench_options *options)
-{
-	int exit_status = EXIT_FAILURE;
-	sigset_t signals, before;
-	pid_t parent = getpid();
-	pid_t child;
-
-	(void)sigemptyset(&signals);
-	(void)sigaddset(&signals, SIGCHLD);
-	(void)sigaddset(&signals, SIGHUP);
-	(void)sigaddset(&signals, SIGINT);
-	(void)sigaddset(&signals, SIGTERM);
-	(void)sigprocmask(SIG_BLOCK, &signals, &before);
-	(void)prctl(PR_SET_CHILD_SUBREAPER, 1);
-	child = fork();
-	if (child == 0) {
-		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-		(void)sigprocmask(SIG_SETMASK, &before, NULL);
-		exit_status = EXIT_FAILURE;
-		if (getppid() == parent)
-			exit_status = run(options);
-		exit(exit_status);
-	}
-	if (child > 0)
-		exit_status = supervise(child, &signals);
-	else
-		(void)bench_fail("fork: %s", strerror(errno));
-	return exit_status;
-}
-
-static int
-run_in_dir(const struct bench_options *options)
-{
-	struct bench_options mine = *options;
-	int exit_status = EXIT_FAILURE;
-	char path[PATH_MAX];
-	int len;
-
-	len = snprintf(path, sizeof path, "%s/bench_cache.XXXXXX",
-	    options->shape.dir);
-	if (len < 0 || (size_t)len >= sizeof path || mkdtemp(path) == NULL) {
-		(void)bench_fail("%s: %s", options->shape.dir, strerror(errno));
-	} else {
-		mine.shape.dir = path;
-		exit_status = run_supervised(&mine);
-		bench_remove_tree(path);
-	}
-	return exit_status;
+	options.shape.dir = dir;
+	return run(&options);
 }
 
 int
@@ -454,7 +390,8 @@ main(int argc, char **argv)
 	} else if (help) {
 		print_usage(stdout);
 	} else {
-		exit_status = run_in_dir(&options);
+		exit_status = bench_in_scratch(options.shape.dir, run_in_dir,
+		    &options);
 	}
 	return exit_status;
 }

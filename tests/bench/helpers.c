@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the parts of the benchmark have in common: the clock, random numbers,
- * medians, latencies, shared memory, complaints.
+ * What the benchmarks have in common: the clock, random numbers, medians,
+ * latencies, shared memory, complaints.
  */
+#include <errno.h>
 #include <ftw.h>
 #include <openssl/rand.h>
 #include <stdarg.h>
@@ -17,15 +18,6 @@
 #define NS_PER_SECOND UINT64_C(1000000000)
 #define TREE_FDS 16 /* directories that are open at a time */
 #define SUB_BITS 6  /* of a histogram: 64 buckets an octave */
-
-const struct bench_system *const bench_systems[BENCH_SYSTEMS] = {
-	[BENCH_OURS] = &bench_sesscache,
-	[BENCH_A] = &bench_lmdb,
-	[BENCH_B] = &bench_shm,
-	[BENCH_C] = &bench_floor,
-	[BENCH_A_FREE] = &bench_lmdb_free_ids,
-	[BENCH_B_FREE] = &bench_shm_free_ids,
-};
 
 static uint64_t random_state = 1;
 
@@ -98,6 +90,12 @@ compare_doubles(const void *left, const void *right)
 	return (*a > *b) - (*a < *b);
 }
 
+void
+bench_sort(double *values, size_t count)
+{
+	qsort(values, count, sizeof *values, compare_doubles);
+}
+
 double
 bench_median(const double *values, size_t count)
 {
@@ -106,7 +104,7 @@ bench_median(const double *values, size_t count)
 
 	if (count > 0 && count <= BENCH_ROUNDS_MAX) {
 		memcpy(sorted, values, count * sizeof *values);
-		qsort(sorted, count, sizeof *sorted, compare_doubles);
+		bench_sort(sorted, count);
 		median = (sorted[(count - 1) / 2] + sorted[count / 2]) / 2.0;
 	}
 	return median;
@@ -118,11 +116,31 @@ bench_fail(const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	(void)fputs("bench_cache: ", stderr);
+	(void)fprintf(stderr, "%s: ", program_invocation_short_name);
 	(void)vfprintf(stderr, format, args);
 	(void)fputc('\n', stderr);
 	va_end(args);
 	return -1;
+}
+
+void
+bench_cpu_model(char model[BENCH_MODEL_BYTES])
+{
+	char line[256];
+	const char *colon;
+	FILE *file;
+
+	model[0] = '\0';
+	file = fopen("/proc/cpuinfo", "re");
+	while (file != NULL && model[0] == '\0' &&
+	    fgets(line, sizeof line, file) != NULL) {
+		colon = strchr(line, ':');
+		if (strncmp(line, "model name", 10) == 0 && colon != NULL)
+			(void)snprintf(model, BENCH_MODEL_BYTES, "%.*s",
+			    (int)strcspn(colon + 2, "\n"), colon + 2);
+	}
+	if (file != NULL)
+		(void)fclose(file);
 }
 
 static int

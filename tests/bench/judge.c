@@ -21,6 +21,8 @@ enum {
 	LOOKUP_SHM_4,
 	LOOKUP_SCALES,
 	LOOKUP_BESIDE,
+	TAKE_1,
+	TAKE_4,
 	CAPACITY,
 	HEAP_LOOKUP,
 	HEAP_STORE,
@@ -45,6 +47,14 @@ static const struct bench_target table[BENCH_TARGETS] = {
 	[LOOKUP_BESIDE] = { .text = "lookup beside a storer, of its rate alone",
 	    .unit = "times",
 	    .wanted = 0.7 },
+	[TAKE_1] = { .text = "take, 1 process: its time to a store's",
+	    .unit = "times",
+	    .wanted = 2.0,
+	    .at_most = true },
+	[TAKE_4] = { .text = "take, 4 processes: its time to a store's",
+	    .unit = "times",
+	    .wanted = 2.0,
+	    .at_most = true },
 	[CAPACITY] = { .text = "sessions of 130 bytes a MiB, size 16M",
 	    .unit = "sessions",
 	    .wanted = 5000.0 },
@@ -133,6 +143,18 @@ cell_of(const struct bench_report *report, const struct bench_options *options,
 	return cell;
 }
 
+/* In time, not in rates: what takes twice as long has half the rate. */
+static void
+judge_take(struct bench_target *target, const struct bench_report *report,
+    const struct bench_options *options, unsigned processes)
+{
+	double ratio = bench_ratio(cell_of(report, options, BENCH_PHASE_STORE,
+				       processes, BENCH_OURS),
+	    cell_of(report, options, BENCH_PHASE_TAKE, processes, BENCH_OURS));
+
+	set(target, ratio > 0.0, ratio);
+}
+
 static void
 judge_rates(const struct bench_report *report,
     const struct bench_options *options, struct bench_target *targets)
@@ -154,6 +176,8 @@ judge_rates(const struct bench_report *report,
 	set_ratio(&targets[LOOKUP_SHM_4], lookup[2],
 	    cell_of(report, options, BENCH_PHASE_LOOKUP, 4, BENCH_B));
 	set_ratio(&targets[LOOKUP_SCALES], lookup[1], lookup[0]);
+	judge_take(&targets[TAKE_1], report, options, 1);
+	judge_take(&targets[TAKE_4], report, options, 4);
 	set_ratio(&targets[LOOKUP_BESIDE],
 	    &report->cells[BENCH_PHASE_BESIDE][0][BENCH_OURS],
 	    &report->cells[BENCH_PHASE_ALONE][0][BENCH_OURS]);

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# "make check" builds the benchmark, so that it stays whole; "make bench" runs
-# it, with the arguments in BENCH_FLAGS.
+# "make check" builds the benchmarks, so that they stay whole; "make bench" runs
+# them, with the arguments in BENCH_FLAGS and BENCH_TLS_FLAGS.
 
 check_PROGRAMS += tests/bench/bench_cache
 tests_bench_bench_cache_SOURCES = \
@@ -16,13 +16,26 @@ tests_bench_bench_cache_SOURCES = \
 	tests/bench/measure.c \
 	tests/bench/pool.c \
 	tests/bench/report.c \
+	tests/bench/scratch.c \
 	tests/bench/system_sesscache.c \
 	tests/bench/workers.c
 tests_bench_bench_cache_LDADD = lib/libsesscache.la $(OPENSSL_LIBS) $(LMDB_LIBS)
 
-BENCH_FLAGS =
+check_PROGRAMS += tests/bench/bench_tls
+tests_bench_bench_tls_SOURCES = \
+	tests/bench/bench.h \
+	tests/bench/bench_tls.c \
+	tests/bench/helpers.c \
+	tests/bench/scratch.c \
+	tests/tls.c \
+	tests/tls.h
+tests_bench_bench_tls_LDADD = lib/libsesscache.la $(OPENSSL_LIBS) -lm
 
-bench: tests/bench/bench_cache
+BENCH_FLAGS =
+BENCH_TLS_FLAGS =
+
+bench: tests/bench/bench_cache tests/bench/bench_tls
 	tests/bench/bench_cache $(BENCH_FLAGS)
+	tests/bench/bench_tls $(BENCH_TLS_FLAGS)
 
 .PHONY: bench

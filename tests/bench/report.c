@@ -11,7 +11,6 @@
 #include "sesscache.h"
 
 #define MIB (1024.0 * 1024.0)
-#define MODEL_BYTES 128
 #define IDLE_SHARE 0.9 /* of a CPU, for a process that never waits */
 #define LABEL "%-18s"
 
@@ -44,37 +43,16 @@ bench_phase_name(enum bench_phase phase)
 	return phase_names[phase];
 }
 
-/* The CPU's name as the kernel shows it, or "". */
-static void
-read_model(char model[MODEL_BYTES])
-{
-	char line[256];
-	const char *colon;
-	FILE *file;
-
-	model[0] = '\0';
-	file = fopen("/proc/cpuinfo", "re");
-	while (file != NULL && model[0] == '\0' &&
-	    fgets(line, sizeof line, file) != NULL) {
-		colon = strchr(line, ':');
-		if (strncmp(line, "model name", 10) == 0 && colon != NULL)
-			(void)snprintf(model, MODEL_BYTES, "%.*s",
-			    (int)strcspn(colon + 2, "\n"), colon + 2);
-	}
-	if (file != NULL)
-		(void)fclose(file);
-}
-
 /* --- text ------------------------------------------------------------------ */
 
 static void
 print_head(FILE *file, const struct bench_options *options,
     const struct bench_report *report)
 {
-	char model[MODEL_BYTES];
+	char model[BENCH_MODEL_BYTES];
 	size_t i;
 
-	read_model(model);
+	bench_cpu_model(model);
 	(void)fprintf(file, "sesscache %s, %s, LMDB %d.%d.%d; %ld CPUs, %s\n",
 	    sesscache_version(), OpenSSL_version(OPENSSL_VERSION),
 	    MDB_VERSION_MAJOR, MDB_VERSION_MINOR, MDB_VERSION_PATCH,
@@ -93,8 +71,7 @@ print_head(FILE *file, const struct bench_options *options,
 		if (options->systems[i])
 			(void)fprintf(file, "%-10s %s\n",
 			    bench_systems[i]->name, bench_systems[i]->title);
-	(void)fputs("\nus: the CPU's time an operation (none for takes), "
-		    "then p50 and p99\n",
+	(void)fputs("\nus: the CPU's time an operation, then p50 and p99\n",
 	    file);
 }
 
@@ -417,9 +394,9 @@ static void
 json_head(FILE *file, const struct bench_options *options,
     const struct bench_report *report)
 {
-	char model[MODEL_BYTES];
+	char model[BENCH_MODEL_BYTES];
 
-	read_model(model);
+	bench_cpu_model(model);
 	(void)fprintf(file, "{\n  \"sesscache\": \"%s\",\n  \"openssl\": ",
 	    sesscache_version());
 	json_string(file, OpenSSL_version(OPENSSL_VERSION));

@@ -66,9 +66,10 @@ struct result {
 	uint64_t failed;
 	uint64_t offered; /* of the connections that did not fail */
 	uint64_t resumed;
-	uint64_t moved;  /* offered to another worker than the last one */
-	uint64_t differ; /* the page says otherwise than our own OpenSSL */
-	uint64_t cpu_us; /* of the clients */
+	uint64_t stateless; /* offered, with the session in the ticket */
+	uint64_t moved;     /* offered to another worker than the last one */
+	uint64_t differ;    /* the page says otherwise than our own OpenSSL */
+	uint64_t cpu_us;    /* of the clients */
 	uint8_t seen[WORKERS_MAX / 8]; /* workers that answered, one bit each */
 };
 
@@ -92,6 +93,7 @@ struct conn {
 	struct client *client;
 	int last_worker; /* of the client, when this began */
 	bool offered;
+	bool stateless;
 	bool burst_due; /* this one's answer is followed by a burst */
 	char answer[ANSWER_MAX];
 	size_t answer_len;
@@ -356,8 +358,10 @@ count_answer(struct job *job, struct conn *c)
 	bool resumed = SSL_session_reused(c->ssl) == 1;
 	long long worker = number_in(c->answer, "\nworker: ");
 
-	if (c->offered)
+	if (c->offered) {
 		result->offered++;
+		result->stateless += c->stateless;
+	}
 	if (resumed)
 		result->resumed++;
 	if (strstr(c->answer, resumed ? "\nresumed: no" : "\nresumed: yes") !=
@@ -433,6 +437,18 @@ free_conn(struct job *job)
 	return i < job->conns_len ? &job->conns[i] : NULL;
 }
 
+/* What is longer than a session ID holds the session itself. */
+static bool
+is_stateless(const SSL_SESSION *session)
+{
+	const unsigned char *ticket = NULL;
+	size_t len = 0;
+
+	if (session != NULL)
+		SSL_SESSION_get0_ticket(session, &ticket, &len);
+	return len > SSL_MAX_SSL_SESSION_ID_LENGTH;
+}
+
 /* Begin a connection; the caller has seen to it that one is free. */
 static struct conn *
 begin(struct job *job, struct client *client)
@@ -444,6 +460,7 @@ begin(struct job *job, struct client *client)
 	c->client = client;
 	c->last_worker = client->worker;
 	c->offered = session != NULL && SSL_SESSION_is_resumable(session) == 1;
+	c->stateless = is_stateless(session);
 	c->burst_due = false;
 	c->answer_len = 0;
 	c->answer[0] = '\0';
@@ -759,6 +776,7 @@ add_result(struct result *sum, const struct result *one)
 	sum->failed += one->failed;
 	sum->offered += one->offered;
 	sum->resumed += one->resumed;
+	sum->stateless += one->stateless;
 	sum->moved += one->moved;
 	sum->differ += one->differ;
 	sum->cpu_us += one->cpu_us;
@@ -891,6 +909,7 @@ print_result(const struct options *options, const struct result *r,
 	    r->connections, then, is, r->failed);
 	printf("%soffered%s%" PRIu64 "%sresumed%s%" PRIu64, then, is,
 	    r->offered, then, is, r->resumed);
+	printf("%sstateless%s%" PRIu64, then, is, r->stateless);
 	printf("%spercent%s%.2f%smoved%s%" PRIu64, then, is,
 	    100 * ratio((double)r->resumed, (double)r->offered), then, is,
 	    r->moved);
