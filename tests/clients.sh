@@ -28,44 +28,16 @@
 set -eu
 
 : "${top_srcdir:?}" "${top_builddir:?}"
+# shellcheck source=tests/common.sh
+. "$top_srcdir/tests/common.sh"
 
 cells=${CELLS:-1.2/off 1.2/shared 1.3/off 1.3/shared}
 workers=4
 pairs=3
 attempts=8 # until a client that comes back meets another worker
-server=
-client=
-tap=
-work=
+logs="err client-err tap-err"
 
-finish() {
-	for pid in $client $tap $server; do
-		kill "$pid" 2>/dev/null || :
-		wait "$pid" 2>/dev/null || :
-	done
-	if [ -n "$work" ]; then
-		rm -rf "$work"
-	fi
-}
-trap finish EXIT
-trap 'exit 1' HUP INT TERM
 trap 'fail "$name is gone"' PIPE
-
-fail() {
-	echo "FAILED: $*" >&2
-	for log in err client-err tap-err; do
-		[ -s "$work/$log" ] || continue
-		echo "$log:" >&2
-		tail -n 20 "$work/$log" >&2
-	done
-	exit 1
-}
-
-# without WHAT: it is not here, so something is not tested
-without() {
-	[ "${SC_NO_SKIP:-0}" -eq 0 ] || fail "$1 is not here"
-	echo "skipped: $1 is not here"
-}
 
 has() {
 	command -v "$1" >/dev/null
@@ -80,37 +52,7 @@ is_here() {
 	esac
 }
 
-has openssl || {
-	without "openssl, which makes the server's certificate,"
-	exit 77
-}
-for program in examples/prefork tools/sesscache; do
-	[ -x "$top_builddir/$program" ] || {
-		without "$program"
-		exit 77
-	}
-done
-
-if [ -d /dev/shm ] && [ -w /dev/shm ]; then
-	work=$(mktemp -d /dev/shm/sesscache-test.XXXXXX)
-else
-	work=$(mktemp -d "${TMPDIR:-/tmp}/sesscache-test.XXXXXX")
-fi
-
-user=
-if [ "$(id -u)" -eq 0 ] && id nobody >/dev/null 2>&1; then
-	user=nobody
-fi
-
-# until_true COMMAND...: wait, at most 20 seconds, for it to succeed
-until_true() {
-	tries=0
-	until "$@"; do
-		tries=$((tries + 1))
-		[ "$tries" -le 400 ] || return 1
-		sleep 0.05
-	done
-}
+needs openssl examples/prefork tools/sesscache
 
 # --- the server -------------------------------------------------------------
 

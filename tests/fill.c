@@ -103,23 +103,24 @@ use_new_certificate(SSL_CTX *ctx)
 {
 	EVP_PKEY *key = EVP_EC_gen("P-256");
 	X509 *certificate = X509_new();
-	X509_NAME *name;
+	X509_NAME *name = X509_NAME_new();
 
-	if (key == NULL || certificate == NULL)
+	if (key == NULL || certificate == NULL || name == NULL)
 		die("key");
-	name = X509_get_subject_name(certificate);
 	if (!X509_set_version(certificate, 2) ||
 	    !ASN1_INTEGER_set(X509_get_serialNumber(certificate), 1) ||
 	    X509_gmtime_adj(X509_getm_notBefore(certificate), -60) == NULL ||
 	    X509_gmtime_adj(X509_getm_notAfter(certificate), 86400) == NULL ||
 	    !X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC,
 		(const unsigned char *)"test", -1, -1, 0) ||
+	    !X509_set_subject_name(certificate, name) ||
 	    !X509_set_issuer_name(certificate, name) ||
 	    !X509_set_pubkey(certificate, key) ||
 	    !X509_sign(certificate, key, EVP_sha256()) ||
 	    SSL_CTX_use_certificate(ctx, certificate) != 1 ||
 	    SSL_CTX_use_PrivateKey(ctx, key) != 1)
 		die("certificate");
+	X509_NAME_free(name);
 	X509_free(certificate);
 	EVP_PKEY_free(key);
 }

@@ -6,65 +6,18 @@
 set -eu
 
 : "${top_srcdir:?}" "${top_builddir:?}"
+# shellcheck source=tests/common.sh
+. "$top_srcdir/tests/common.sh"
 
 workers=4
 at_once=8 # connections that offer the same first flight
-server=
-client=
-tap=
-work=
+logs="page err cli tap.err"
 
-finish() {
-	for pid in $server $client $tap; do
-		kill "$pid" 2>/dev/null || :
-		wait "$pid" 2>/dev/null || :
-	done
-	if [ -n "$work" ]; then
-		rm -rf "$work"
-	fi
-}
-trap finish EXIT
-trap 'exit 1' HUP INT TERM
-
-skip() {
-	echo "skipped: $*"
-	exit 77
-}
-
-fail() {
-	echo "FAILED: $*" >&2
-	for file in page err cli tap.err; do
-		if [ -s "$work/$file" ]; then
-			echo "$file:" >&2
-			tail -n 20 "$work/$file" >&2
-		fi
-	done
-	exit 1
-}
-
-[ -x "$top_builddir/examples/gnutls" ] || skip "no GnuTLS: not built"
-for program in gnutls-cli openssl timeout; do
-	command -v "$program" >/dev/null || skip "$program is not installed"
-done
+needs examples/gnutls gnutls-cli openssl timeout
 python3=$(command -v python3) ||
-    echo "skipped: kills, restarts and replays: python3 is not installed"
+    without "python3, for kills, restarts and replays,"
 
-if [ -d /dev/shm ] && [ -w /dev/shm ]; then
-	work=$(mktemp -d /dev/shm/sesscache-test.XXXXXX)
-else
-	work=$(mktemp -d "${TMPDIR:-/tmp}/sesscache-test.XXXXXX")
-fi
 export SESSCACHE_DIR="$work/cache" SESSCACHE_SIZE=16M
-
-# until COMMAND...: wait, at most 20 seconds, for it to succeed
-until_true() {
-	tries=0
-	until "$@"; do
-		tries=$((tries + 1))
-		[ "$tries" -le 200 ] || return 1
-		sleep 0.1
-	done
-}
 
 find_port() {
 	sed -n 's|^https://.*:\([0-9]*\)/ .*|\1|p' "$work/out" >"$work/port"

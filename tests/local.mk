@@ -54,7 +54,7 @@ shell_tests = \
 dist_check_SCRIPTS += $(rule_tests) $(shell_tests)
 TESTS += $(rule_tests) $(shell_tests)
 EXTRA_DIST += tests/gnutls-tap.py
-EXTRA_DIST += tests/chroot.sh tests/install.sh tests/valgrind.sh
+EXTRA_DIST += tests/common.sh tests/chroot.sh tests/install.sh tests/valgrind.sh
 EXTRA_DIST += tests/clients/Client.java tests/clients/client.js \
 	tests/clients/client.py
 

@@ -6,70 +6,18 @@
 # is for 10000).
 set -eu
 
-: "${top_builddir:?}"
+: "${top_srcdir:?}" "${top_builddir:?}"
+# shellcheck source=tests/common.sh
+. "$top_srcdir/tests/common.sh"
 
 clients=${CLIENTS:-600}
 few=100
 workers=4
-server=
-other=
-work=
 
-finish() {
-	for pid in $server $other; do
-		kill "$pid" 2>/dev/null || :
-		wait "$pid" 2>/dev/null || :
-	done
-	if [ -n "$work" ]; then
-		rm -rf "$work"
-	fi
-}
-trap finish EXIT
-trap 'exit 1' HUP INT TERM
+needs openssl curl timeout examples/prefork examples/threads \
+    examples/minimal tests/load/load tools/sesscache
 
-skip() {
-	echo "skipped: $*"
-	exit 77
-}
-
-fail() {
-	echo "FAILED: $*" >&2
-	if [ -s "$work/err" ]; then
-		echo "the server said:" >&2
-		tail -n 20 "$work/err" >&2
-	fi
-	exit 1
-}
-
-for program in openssl curl timeout; do
-	command -v "$program" >/dev/null || skip "$program is not installed"
-done
-for program in examples/prefork examples/threads examples/minimal \
-    tests/load/load tools/sesscache; do
-	[ -x "$top_builddir/$program" ] || skip "$program is not built"
-done
-
-if [ -d /dev/shm ] && [ -w /dev/shm ]; then
-	work=$(mktemp -d /dev/shm/sesscache-test.XXXXXX)
-else
-	work=$(mktemp -d "${TMPDIR:-/tmp}/sesscache-test.XXXXXX")
-fi
 cache=$work/cache
-
-user=
-if [ "$(id -u)" -eq 0 ] && id nobody >/dev/null 2>&1; then
-	user=nobody
-fi
-
-# until COMMAND...: wait, at most 20 seconds, for it to succeed
-until_true() {
-	tries=0
-	until "$@"; do
-		tries=$((tries + 1))
-		[ "$tries" -le 200 ] || return 1
-		sleep 0.1
-	done
-}
 
 # sets port
 find_port() {
