@@ -122,12 +122,14 @@ void sesscache_close(struct sesscache *cache);
  * (RFC 8446, section 4.6.1; where SSL_OP_NO_TICKET is set, by the application,
  * by the settings "tickets" and "single-use", or here, for early data).
  * Tickets that hold their session are sealed under keys that all processes
- * share, unless the application has a ticket key callback of its own.
+ * share, unless the application has a ticket key callback of its own; keys
+ * from SSL_CTX_set_tlsext_ticket_keys() they replace.
  *
  * Sets the session cache mode, the new, get and remove callbacks and the
  * session ID generator of ctx, and a session ID context if ctx has none.  To
- * use a generator of your own, set it after this call.  Attach before the
- * first SSL_new() of ctx.  Resumption uses the SSL_CTX that SSL_new() got, so
+ * use a generator of your own, set it after this call.  An info callback of
+ * your own goes on being called.  Attach when ctx has its certificate and its
+ * settings, before its first SSL_new().  Resumption uses the SSL_CTX that SSL_new() got, so
  * attach that one; attach those that a server-name callback switches to, too.
  * ctx and cache may be freed in either order.
  *
