@@ -211,8 +211,8 @@ enum sesscache_status sesscache_take(struct sesscache *cache, const uint8_t *id,
     size_t id_len, uint8_t *buf, size_t size, size_t *len) SESSCACHE_MUST_CHECK;
 
 /*
- * Remove the record under an ID.  Returns SESSCACHE_OK, SESSCACHE_MISS,
- * SESSCACHE_EINVAL, SESSCACHE_ECORRUPT or SESSCACHE_EBUSY.
+ * Remove the record under an ID, be it live or expired.  Returns SESSCACHE_OK,
+ * SESSCACHE_MISS (there is none), SESSCACHE_EINVAL, SESSCACHE_ECORRUPT or SESSCACHE_EBUSY.
  */
 enum sesscache_status sesscache_remove(struct sesscache *cache,
     const uint8_t *id, size_t id_len) SESSCACHE_MUST_CHECK;

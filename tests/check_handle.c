@@ -861,9 +861,12 @@ START_TEST(processes_with_different_sizes_do_not_hurt_each_other)
 	for (i = 0; i < 200; i++) {
 		ids[i] = id_of(i);
 		status = SESSCACHE_EBUSY; /* a resize may be under way */
-		for (tries = 0; tries < 2000 && status == SESSCACHE_EBUSY;
-		     tries++)
+		for (tries = 0; tries < 20000 && status == SESSCACHE_EBUSY;
+		     tries++) {
 			status = put(cache, &ids[i], i);
+			if (status == SESSCACHE_EBUSY)
+				usleep(1000); /* let it have the CPU */
+		}
 		ck_done(status);
 	}
 	for (i = 0; i < 2; i++)

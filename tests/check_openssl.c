@@ -1555,7 +1555,7 @@ END_TEST
 
 START_TEST(bytes_that_are_no_session_are_described_as_such)
 {
-	static const uint8_t junk[] = "no session";
+	uint8_t junk[] = "no session";
 	struct sc_session_text text;
 
 	ERR_clear_error();

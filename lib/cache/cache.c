@@ -769,9 +769,9 @@ sc_cache_scan(struct sc_cache *cache, sc_scan_visit *visit, void *arg)
 	enum sesscache_status status = SESSCACHE_OK;
 	struct scan *scan;
 
-	scan = malloc(sizeof(*scan));
+	scan = sc_private_new(sizeof(*scan));
 	if (scan == NULL)
-		return sc_fail(SESSCACHE_ENOMEM, "out of memory");
+		return SESSCACHE_ENOMEM;
 	scan->cache = cache;
 	scan->visit = visit;
 	scan->arg = arg;
@@ -784,7 +784,7 @@ sc_cache_scan(struct sc_cache *cache, sc_scan_visit *visit, void *arg)
 		if (status == SESSCACHE_OK)
 			status = scan_queue(scan, shard, SESSCACHE_REGULAR);
 	}
-	free(scan);
+	sc_private_free(scan, sizeof(*scan));
 	return status;
 }
 
@@ -908,13 +908,11 @@ sc_cache_ticket_open(struct sc_cache *cache, struct sc_ticket *ticket,
 uint64_t
 sc_cache_realm(struct sc_cache *cache, const uint8_t *bytes, size_t len)
 {
+	enum sesscache_status status;
 	uint64_t realm = 0;
 
-	if (sc_address_realm(&cache->address, bytes, len, &realm) !=
-		SESSCACHE_OK &&
-	    sc_seal_random(&realm, sizeof(realm)) != SESSCACHE_OK)
-		realm = UINT64_MAX;
-	return realm == 0 ? UINT64_MAX : realm;
+	status = sc_address_realm(&cache->address, bytes, len, &realm);
+	return status == SESSCACHE_OK ? realm : 0;
 }
 
 enum sesscache_status

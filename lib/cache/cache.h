@@ -89,7 +89,8 @@ enum sesscache_status sc_cache_remove(struct sc_cache *cache, const uint8_t *id,
 struct sc_scanned {
 	const uint8_t *id;
 	size_t id_len;
-	const uint8_t *data; /* NULL if the record did not open */
+	uint8_t *data; /* NULL if the record did not open; else the visit's to
+			  overwrite */
 	size_t data_len;
 	size_t record_len;
 	uint32_t created_at;
@@ -139,8 +140,8 @@ enum sesscache_status sc_cache_ticket_open(struct sc_cache *cache,
     SESSCACHE_MUST_CHECK;
 
 /*
- * A keyed hash of up to 1 KiB, never 0.  If libcrypto fails it is a number
- * that no other realm has: nothing is found in it.
+ * A keyed hash of up to 1 KiB; 0 if libcrypto fails, which is no realm:
+ * nothing is stored in it, nothing found.
  */
 uint64_t sc_cache_realm(struct sc_cache *cache, const uint8_t *bytes,
     size_t len);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cache/keyring.h"
+#include "cache/scratch.h"
 #include "cache/seal.h"
 
 _Static_assert(sizeof(struct sc_ring_body) % 8 == 0 &&
@@ -27,7 +28,7 @@ struct image {
 	uint8_t sealed[SC_RING_SEALED];
 };
 
-/* The ring that a thread opened last. */
+/* The ring that a thread opened last; in no core dump. */
 struct opened {
 	uint64_t owner; /* 0: none */
 	uint64_t turn;
@@ -36,7 +37,7 @@ struct opened {
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t thread_end;
-static _Thread_local struct opened local;
+static _Thread_local struct opened *local;
 
 /* --- copies -------------------------------------------------------------- */
 
@@ -408,15 +409,37 @@ change(const struct sc_keyring *keyring, enum change what, unsigned wait_ms,
 /* --- a thread's copy ----------------------------------------------------- */
 
 static void
-forget(void *arg)
+forget(void)
 {
-	sc_seal_wipe(arg, sizeof(struct opened));
+	if (local != NULL)
+		sc_seal_wipe(local, sizeof(*local));
+}
+
+/* As that of the scratch buffers, it may be asked for again. */
+static void
+free_local(void *arg)
+{
+	sc_private_free(arg, sizeof(*local));
+	local = NULL;
 }
 
 static void
 make_thread_end(void)
 {
-	(void)pthread_key_create(&thread_end, forget);
+	(void)pthread_key_create(&thread_end, free_local);
+}
+
+static enum sesscache_status
+make_local(void)
+{
+	if (local != NULL)
+		return SESSCACHE_OK;
+	pthread_once(&once, make_thread_end);
+	local = sc_private_new(sizeof(*local));
+	if (local == NULL)
+		return SESSCACHE_ENOMEM;
+	pthread_setspecific(thread_end, local);
+	return SESSCACHE_OK;
 }
 
 /* Who died between a change and the wiping of what was before, left that. */
@@ -425,7 +448,7 @@ tidy(const struct sc_keyring *keyring)
 {
 	uint64_t turn;
 
-	if (is_wiped(keyring, local.turn + 1) ||
+	if (is_wiped(keyring, local->turn + 1) ||
 	    lock(keyring, SC_LOCK_TRY) != SESSCACHE_OK)
 		return;
 	turn = atomic_load_explicit(&keyring->ring->turn, memory_order_relaxed);
@@ -439,17 +462,16 @@ refresh(const struct sc_keyring *keyring)
 {
 	uint64_t turn = atomic_load_explicit(&keyring->ring->turn,
 	    memory_order_acquire);
-	enum sesscache_status status;
+	enum sesscache_status status = make_local();
 
-	if (local.owner == keyring->owner && local.turn == turn)
-		return SESSCACHE_OK;
-	forget(&local);
-	pthread_once(&once, make_thread_end);
-	pthread_setspecific(thread_end, &local);
-	status = open_ring(keyring, &local.turn, &local.body);
+	if (status != SESSCACHE_OK ||
+	    (local->owner == keyring->owner && local->turn == turn))
+		return status;
+	forget();
+	status = open_ring(keyring, &local->turn, &local->body);
 	if (status != SESSCACHE_OK)
 		return status;
-	local.owner = keyring->owner;
+	local->owner = keyring->owner;
 	tidy(keyring);
 	return SESSCACHE_OK;
 }
@@ -463,10 +485,10 @@ get_ready(const struct sc_keyring *keyring, uint32_t now)
 
 	if (!usable && status != SESSCACHE_ECORRUPT)
 		return status;
-	if (usable && !is_due(keyring, &local.body, now))
+	if (usable && !is_due(keyring, &local->body, now))
 		return SESSCACHE_OK;
 	/* With a key that will do, no handshake waits for another. */
-	usable = usable && !is_overdue(keyring, &local.body, now);
+	usable = usable && !is_overdue(keyring, &local->body, now);
 	status = change(keyring, WHAT_IS_DUE,
 	    usable ? SC_LOCK_TRY : SC_LOCK_SERVING_MS, now);
 	return usable || status == SESSCACHE_OK ? refresh(keyring) : status;
@@ -476,7 +498,7 @@ void
 sc_keyring_tend(const struct sc_keyring *keyring, uint32_t now)
 {
 	if (get_ready(keyring, now) != SESSCACHE_OK)
-		forget(&local);
+		forget();
 }
 
 enum sesscache_status
@@ -485,7 +507,8 @@ sc_keyring_current(const struct sc_keyring *keyring, uint32_t now,
 {
 	enum sesscache_status status = get_ready(keyring, now);
 
-	*key = &local.body.keys[SESSCACHE_KEY_CURRENT];
+	if (status == SESSCACHE_OK)
+		*key = &local->body.keys[SESSCACHE_KEY_CURRENT];
 	return status;
 }
 
@@ -493,16 +516,17 @@ enum sesscache_status
 sc_keyring_find(const struct sc_keyring *keyring, uint32_t name, uint32_t now,
     const struct sc_ring_key **key, bool *renew)
 {
-	const struct sc_ring_key *keys = local.body.keys;
 	enum sesscache_status status = get_ready(keyring, now);
+	const struct sc_ring_key *keys;
 
 	if (status != SESSCACHE_OK)
 		return status;
+	keys = local->body.keys;
 	if (name == 0) {
 		status = SESSCACHE_MISS;
 	} else if (name == keys[SESSCACHE_KEY_CURRENT].name) {
 		*key = &keys[SESSCACHE_KEY_CURRENT];
-		*renew = is_rotation_due(keyring, &local.body, now);
+		*renew = is_rotation_due(keyring, &local->body, now);
 	} else if (name == keys[SESSCACHE_KEY_PREVIOUS].name &&
 	    !is_retired(&keys[SESSCACHE_KEY_PREVIOUS], now)) {
 		*key = &keys[SESSCACHE_KEY_PREVIOUS];

@@ -3,19 +3,43 @@
  * See scratch.h.
  */
 #include <pthread.h>
-#include <stdlib.h>
+#include <sys/mman.h>
 
 #include "cache/scratch.h"
+#include "cache/seal.h"
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t thread_end;
 static _Thread_local struct sc_scratch *local;
 
+void *
+sc_private_new(size_t len)
+{
+	void *pages = mmap(NULL, len, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (pages == MAP_FAILED) {
+		(void)sc_fail(SESSCACHE_ENOMEM, "out of memory");
+		return NULL;
+	}
+	(void)madvise(pages, len, MADV_DONTDUMP);
+	return pages;
+}
+
+void
+sc_private_free(void *pages, size_t len)
+{
+	if (pages == NULL)
+		return;
+	sc_seal_wipe(pages, len);
+	(void)munmap(pages, len);
+}
+
 /* A destructor of the thread that runs later may ask for buffers again. */
 static void
 free_scratch(void *arg)
 {
-	free(arg);
+	sc_private_free(arg, sizeof(struct sc_scratch));
 	local = NULL;
 }
 
@@ -31,10 +55,8 @@ sc_scratch(void)
 	if (local != NULL)
 		return local;
 	(void)pthread_once(&once, make_key);
-	local = malloc(sizeof(*local));
-	if (local == NULL)
-		(void)sc_fail(SESSCACHE_ENOMEM, "out of memory");
-	else
+	local = sc_private_new(sizeof(*local));
+	if (local != NULL)
 		(void)pthread_setspecific(thread_end, local);
 	return local;
 }

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <openssl/err.h>
+
 #include "front/names.h"
 #include "front/realm.h"
 
@@ -51,24 +53,28 @@ unlock_in_child(void)
 	unlock_attached();
 }
 
-/* Under the lock: what callbacks read without it. */
-static void
-summarize(void)
+static bool
+is_uniform(void)
+{
+	const struct sc_attachment *at = attached.first;
+	bool uniform = attached.n <= 1 || attached.unknown == 0;
+
+	for (; uniform && attached.n > 1 && at != NULL; at = at->next)
+		uniform = sc_policy_is_same(atomic_load(&at->policy),
+		    atomic_load(&attached.first->policy));
+	return uniform;
+}
+
+/* Some of several handles is no more in use: are the others one? */
+static struct sesscache *
+find_sole(void)
 {
 	const struct sc_attachment *at = attached.first;
 	struct sesscache *sole = at != NULL ? at->handle : NULL;
-	bool uniform = attached.n <= 1 || attached.unknown == 0;
 
-	for (; at != NULL; at = at->next) {
-		if (at->handle != attached.first->handle)
-			sole = NULL;
-		if (uniform && attached.n > 1 &&
-		    !sc_policy_is_same(atomic_load(&at->policy),
-			atomic_load(&attached.first->policy)))
-			uniform = false;
-	}
-	atomic_store(&attached.uniform, uniform);
-	atomic_store(&attached.sole, sole);
+	for (; sole != NULL && at != NULL; at = at->next)
+		sole = at->handle == sole ? sole : NULL;
+	return sole;
 }
 
 static void
@@ -84,7 +90,9 @@ remove_attachment(struct sc_attachment *attachment)
 	attached.n--;
 	if (atomic_load(&attachment->policy) == NULL)
 		attached.unknown--;
-	summarize();
+	atomic_store(&attached.uniform, is_uniform());
+	if (attached.n == 0 || atomic_load(&attached.sole) == NULL)
+		atomic_store(&attached.sole, find_sole());
 	unlock_attached();
 }
 
@@ -187,7 +195,11 @@ sc_attachment_add(SSL_CTX *ctx, struct sc_attachment *attachment)
 		attached.n++;
 		attached.unknown++;
 		atomic_fetch_add(&attached.generation, 1);
-		summarize();
+		atomic_store(&attached.uniform, is_uniform());
+		if (attached.n == 1)
+			atomic_store(&attached.sole, attachment->handle);
+		else if (atomic_load(&attached.sole) != attachment->handle)
+			atomic_store(&attached.sole, NULL);
 	}
 	unlock_attached();
 	return done;
@@ -217,7 +229,7 @@ sc_attachment_set_policy(struct sc_attachment *attachment,
 		attached.unknown--;
 	sc_policy_keep(policy, older);
 	atomic_store(&attachment->policy, policy);
-	summarize();
+	atomic_store(&attached.uniform, is_uniform());
 	unlock_attached();
 }
 
@@ -254,6 +266,7 @@ new_connection(SSL *ssl)
 	const struct sc_attachment *attachment;
 	struct sesscache *handle = find_handle(ssl);
 	struct sc_connection *connection = NULL;
+	bool kept;
 
 	if (handle == NULL)
 		count_lost();
@@ -261,7 +274,10 @@ new_connection(SSL *ssl)
 		connection = calloc(1, sizeof(*connection));
 	if (connection == NULL)
 		return NULL;
-	if (SSL_set_ex_data(ssl, library.ssl_index, connection) != 1) {
+	(void)ERR_set_mark();
+	kept = SSL_set_ex_data(ssl, library.ssl_index, connection) == 1;
+	(void)ERR_pop_to_mark();
+	if (!kept) {
 		free(connection);
 		return NULL;
 	}
@@ -293,7 +309,7 @@ sc_connection_start(struct sc_connection *connection)
 {
 	sc_connection_drop_taken(connection);
 	connection->predicted = 0;
-	connection->realm = 0;
+	connection->refused = false;
 	connection->ends_at = 0;
 	connection->ticket = false;
 	connection->name = 0;

@@ -41,9 +41,9 @@ struct sc_connection {
 	uint64_t first_id;          /* of the attachment it began with, or 0 */
 	sc_info_callback *own_info; /* set on the SSL itself, or NULL */
 	uint64_t predicted; /* realm of what is offered; 0: nothing is */
-	uint64_t realm;     /* what it turned out to be; 0: not yet */
 	uint32_t ends_at;   /* of what is resumed; 0: nothing is */
 	bool ticket;        /* a shared key opened what was offered */
+	bool refused;       /* it turned out to be of another realm */
 	SSL_SESSION *taken; /* single use, by this very handshake */
 	uint64_t name;      /* hash of the server's; 0: not known yet */
 	uint64_t policy;    /* hash of the last that was seen; 0: none */

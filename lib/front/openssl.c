@@ -475,17 +475,19 @@ find_session(struct sc_connection *connection, SSL *ssl,
 	struct sc_scratch *scratch = sc_scratch();
 	struct sc_lookup lookup = { .id = id, .id_len = id_len };
 	bool take = is_for_once(connection->handle, ssl);
-	SSL_SESSION *session;
+	uint64_t predicted = connection->predicted;
+	SSL_SESSION *session = NULL;
 
 	if (scratch == NULL) {
 		sc_session_failed(connection->handle, "lookup",
 		    SESSCACHE_ENOMEM);
 		return NULL;
 	}
-	session = find_taken(connection, ssl, id, id_len);
+	lookup.realm = sc_realm_predict(ssl, connection);
+	if (lookup.realm != 0 && lookup.realm == predicted)
+		session = find_taken(connection, ssl, id, id_len);
 	if (session != NULL)
 		return session;
-	lookup.realm = sc_realm_predict(ssl, connection);
 	lookup.buf = scratch->session;
 	lookup.size = sizeof(scratch->session);
 	if (look_up(connection, &lookup, take) != SESSCACHE_OK)

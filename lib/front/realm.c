@@ -215,7 +215,7 @@ fill_policy(struct sc_policy *policy, SSL_CTX *ctx,
 	if (attachment != NULL)
 		policy->hash = sc_cache_realm(attachment->handle->cache,
 		    policy->whole, DIGEST);
-	return true;
+	return attachment == NULL || policy->hash != 0;
 }
 
 static struct sc_policy *
@@ -318,6 +318,8 @@ set_name(struct sc_connection *connection, const char *name, size_t len)
 		    1);
 	connection->name = sc_cache_realm(connection->handle->cache, text.bytes,
 	    text.len);
+	connection->policy =
+	    0; /* the realm that was worked out is of another */
 }
 
 /*
@@ -358,9 +360,11 @@ realm_now(SSL *ssl, struct sc_connection *connection)
 	uint64_t policy = policy_now(ssl, cache);
 	struct text text = { .len = 0 };
 
+	if (policy == 0 || connection->name == 0)
+		return 0;
 	/* As a rule it is what it was at the last time. */
-	if (policy == 0 || policy == connection->policy)
-		return policy == 0 ? 0 : connection->of_policy;
+	if (policy == connection->policy)
+		return connection->of_policy;
 	connection->policy = policy;
 	connection->of_policy = policy;
 	if (!has_realm(sc_attachment_of(SSL_get_SSL_CTX(ssl)))) {
@@ -389,10 +393,13 @@ uint64_t
 sc_realm_predict(SSL *ssl, struct sc_connection *connection)
 {
 	const struct sc_attachment *attachment;
-	uint64_t now, known;
+	uint64_t now, known, name = connection->name;
 
-	if (connection->name == 0)
-		read_name(ssl, connection);
+	read_name(ssl, connection);
+	/* Whoever names another host after a HelloRetryRequest gets nothing. */
+	connection->predicted = 0;
+	if (name != 0 && name != connection->name)
+		return 0;
 	now = realm_now(ssl, connection);
 	attachment = sc_attachment_of(SSL_get_SSL_CTX(ssl));
 	connection->predicted = now;
@@ -410,12 +417,13 @@ sc_realm_predict(SSL *ssl, struct sc_connection *connection)
 
 /*
  * The application's configuration changed since the last connection with this
- * name, or this process has had none.  What OpenSSL has resumed it cannot be
- * made to resume no more; but the connection need not be served.
+ * name, or this process has had none.  OpenSSL cannot be made to forget what
+ * it has resumed; but the connection need not be served.
  */
 static void
 refuse(SSL *ssl, struct sc_connection *connection)
 {
+	connection->refused = true;
 	sc_cache_count(connection->handle->cache, SC_EVENT_REALM);
 	if ((SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER) == 0)
 		return;
@@ -426,7 +434,7 @@ refuse(SSL *ssl, struct sc_connection *connection)
 }
 
 bool
-sc_realm_is_as_predicted(SSL *ssl, struct sc_connection *connection)
+sc_realm_is_as_predicted(SSL *ssl, const struct sc_connection *connection)
 {
 	SSL_CTX *ctx = SSL_get_SSL_CTX(ssl);
 	const struct sc_attachment *attachment = sc_attachment_of(ctx);
@@ -440,24 +448,29 @@ sc_realm_is_as_predicted(SSL *ssl, struct sc_connection *connection)
 	    policy->hash != connection->policy ||
 	    connection->predicted != connection->of_policy)
 		return false;
-	connection->realm = connection->predicted;
 	return true;
 }
 
 uint64_t
 sc_realm_settle(SSL *ssl, struct sc_connection *connection)
 {
-	if (connection->realm != 0)
-		return connection->realm;
-	if (connection->name == 0)
+	bool reused = SSL_session_reused(ssl);
+	uint64_t realm;
+
+	/*
+	 * In TLS 1.3 it is the name in the last ClientHello that counts.  Up to
+	 * TLS 1.2 OpenSSL would tell that of the session which is resumed.
+	 */
+	if (connection->name == 0 || SSL_version(ssl) == TLS1_3_VERSION)
 		recall_name(ssl, connection);
-	connection->realm = realm_now(ssl, connection);
-	if (connection->realm != 0)
-		sc_names_learn(name_key(connection), connection->realm);
-	if (connection->ticket && !SSL_session_reused(ssl))
+	realm = realm_now(ssl, connection);
+	if (realm != 0)
+		sc_names_learn(name_key(connection), realm);
+	if (connection->ticket && !reused)
 		sc_cache_count(connection->handle->cache, SC_EVENT_TICKET);
-	if (SSL_session_reused(ssl) && connection->predicted != 0 &&
-	    connection->realm != connection->predicted)
+	connection->ticket = false;
+	if (reused && connection->predicted != 0 &&
+	    realm != connection->predicted && !connection->refused)
 		refuse(ssl, connection);
-	return connection->realm;
+	return realm;
 }

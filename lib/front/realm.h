@@ -28,7 +28,7 @@ uint64_t sc_realm_predict(SSL *ssl, struct sc_connection *connection);
  * Afterwards, and cheap: whether nothing has changed that makes the realm.
  * False: settle it.
  */
-bool sc_realm_is_as_predicted(SSL *ssl, struct sc_connection *connection);
+bool sc_realm_is_as_predicted(SSL *ssl, const struct sc_connection *connection);
 
 /*
  * Afterwards: the realm that it is in, learned for the next prediction.  0:

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <time.h>
 
+#include <openssl/asn1.h>
+#include <openssl/crypto.h>
 #include <openssl/x509.h>
 
 #include "front/quiet.h"
@@ -15,6 +17,7 @@
 enum {
 	DAY = 24 * 3600, /* seconds */
 	WARN_EVERY_SECONDS = 60,
+	SECRET_AT = 4, /* element of an encoded session */
 };
 
 static atomic_uint_least32_t warned_at; /* sc_now() of the last warning */
@@ -185,12 +188,62 @@ sc_session_has_id(const SSL_SESSION *session, const unsigned char *id,
 	return id_len == len && memcmp(own, id, len) == 0;
 }
 
+/*
+ * The octets of the secret in an encoded session: the fifth element of its
+ * sequence.  NULL if they are not there, or more than this OpenSSL takes.
+ */
+static uint8_t *
+find_secret(uint8_t *der, size_t len, size_t *secret_len)
+{
+	const unsigned char *at = der;
+	long rest = (long)len, n = 0;
+	int i, tag = 0, class;
+
+	for (i = -1; i <= SECRET_AT; i++) {
+		if ((ASN1_get_object(&at, &n, &tag, &class, rest) & 0x80) != 0)
+			return NULL;
+		if (i >= 0 && i < SECRET_AT)
+			at += n;
+		rest = (long)len - (long)(at - der);
+	}
+	*secret_len = (size_t)n;
+	return tag == V_ASN1_OCTET_STRING && n <= SSL_MAX_MASTER_KEY_LENGTH ?
+	    der + (at - der) :
+	    NULL;
+}
+
+/*
+ * d2i_SSL_SESSION(), which leaves a copy of the secret in memory that it
+ * frees: it gets the session without.
+ */
+static SSL_SESSION *
+decode_quietly(uint8_t *der, const unsigned char **end, size_t len)
+{
+	uint8_t secret[SSL_MAX_MASTER_KEY_LENGTH];
+	SSL_SESSION *session;
+	size_t secret_len = 0;
+	uint8_t *found = find_secret(der, len, &secret_len);
+
+	if (found != NULL) {
+		memcpy(secret, found, secret_len);
+		OPENSSL_cleanse(found, secret_len);
+	}
+	session = d2i_SSL_SESSION(NULL, end, (long)len);
+	if (session != NULL && found != NULL &&
+	    SSL_SESSION_set1_master_key(session, secret, secret_len) != 1) {
+		SSL_SESSION_free(session);
+		session = NULL;
+	}
+	OPENSSL_cleanse(secret, sizeof(secret));
+	return session;
+}
+
 SSL_SESSION *
 sc_session_decode(struct sesscache *handle, const SSL *ssl,
     const struct sc_lookup *lookup)
 {
 	const unsigned char *end = lookup->buf;
-	SSL_SESSION *session = d2i_SSL_SESSION(NULL, &end, (long)lookup->len);
+	SSL_SESSION *session = decode_quietly(lookup->buf, &end, lookup->len);
 
 	/* d2i accepts what trails, OpenSSL an ID that was not asked for. */
 	if (session == NULL || end != lookup->buf + lookup->len ||
@@ -233,8 +286,7 @@ protocol_name(int version)
 }
 
 void
-sc_session_describe(struct sc_session_text *out, const uint8_t *data,
-    size_t len)
+sc_session_describe(struct sc_session_text *out, uint8_t *data, size_t len)
 {
 	const unsigned char *end = data;
 	const char *server_name;
@@ -245,7 +297,7 @@ sc_session_describe(struct sc_session_text *out, const uint8_t *data,
 	memset(out, 0, sizeof(*out));
 	sc_quiet_begin(&quiet);
 	if (len <= LONG_MAX)
-		session = d2i_SSL_SESSION(NULL, &end, (long)len);
+		session = decode_quietly(data, &end, len);
 	if (session != NULL && end == data + len) {
 		out->protocol = protocol_name(
 		    SSL_SESSION_get_protocol_version(session));

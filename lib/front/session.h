@@ -45,8 +45,9 @@ struct sc_session_text {
 	char server_name[256]; /* "": none */
 };
 
-/* Describe stored bytes; bytes that are no session give NULL and "". */
-void sc_session_describe(struct sc_session_text *out, const uint8_t *data,
+/* Describe stored bytes, wiping the secret among them; bytes that are no
+ * session give NULL and "". */
+void sc_session_describe(struct sc_session_text *out, uint8_t *data,
     size_t len);
 
 #endif

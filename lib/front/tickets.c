@@ -60,14 +60,14 @@ set_keys(EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, const uint8_t *cipher_key,
 
 /*
  * A ticket that nobody can open: the client comes back to a full handshake.
- * To send none would end the handshake in some versions of OpenSSL.
+ * To send none, 0, would end the handshake in some versions of OpenSSL.
  */
 static int
 issue_none(unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
     EVP_MAC_CTX *mac)
 {
 	uint8_t keys[2 * KEY];
-	int result = -1;
+	int result = 0;
 
 	if (RAND_bytes(name, NAME) == 1 && RAND_bytes(iv, IV) == 1 &&
 	    RAND_bytes(keys, sizeof(keys)) == 1 &&
