@@ -55,6 +55,8 @@ lib_libsesscache_internal_la_SOURCES = \
 	lib/store/store.c \
 	lib/store/store.h \
 	lib/store/tree.h \
+	lib/store/verify.c \
+	lib/store/verify.h \
 	lib/sesscache.h \
 	lib/status.c \
 	lib/status.h

@@ -49,18 +49,13 @@ check_owner(const struct sc_dir *dir, const char *name, const struct stat *st)
 static enum sesscache_status
 make_dir(struct sc_dir *dir)
 {
-	if (mkdir(dir->path, 0700) != 0)
-		return errno == EEXIST ?
-		    SESSCACHE_OK :
-		    call_failed(dir, "", "make the directory");
-	if (dir->owner.given &&
-	    lchown(dir->path, dir->owner.uid, dir->owner.gid) != 0)
-		return call_failed(dir, "", "change the owner of");
+	if (mkdir(dir->path, 0700) != 0 && errno != EEXIST)
+		return call_failed(dir, "", "make the directory");
 	return SESSCACHE_OK;
 }
 
-static bool
-is_empty(const struct sc_dir *dir)
+static enum sesscache_status
+look_whether_empty(const struct sc_dir *dir, bool *empty)
 {
 	int fd = openat(dir->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *list = fd >= 0 ? fdopendir(fd) : NULL;
@@ -70,26 +65,35 @@ is_empty(const struct sc_dir *dir)
 	if (list == NULL) {
 		if (fd >= 0)
 			close(fd);
-		return false;
+		return call_failed(dir, "", "list");
 	}
 	for (entry = readdir(list); entry != NULL && entries <= 2;
 	     entry = readdir(list))
 		entries++; /* "." and ".." are two */
 	closedir(list);
-	return entries <= 2;
+	*empty = entries <= 2;
+	return SESSCACHE_OK;
 }
 
-/* Of a process that died before it could, give the new directory away. */
+/*
+ * Give the new directory away, of a process that died before it could too: by
+ * descriptor, for somebody may put something else under its name.
+ */
 static enum sesscache_status
 hand_over(const struct sc_dir *dir, struct stat *st)
 {
+	enum sesscache_status status;
+	bool empty = false;
+
 	if (!dir->owner.given || st->st_uid == dir->owner.uid ||
-	    st->st_uid != geteuid() || !is_empty(dir))
+	    st->st_uid != geteuid())
 		return SESSCACHE_OK;
-	if (fchown(dir->fd, dir->owner.uid, dir->owner.gid) != 0 ||
-	    fstat(dir->fd, st) != 0)
-		return call_failed(dir, "", "change the owner of");
-	return SESSCACHE_OK;
+	status = look_whether_empty(dir, &empty);
+	if (status == SESSCACHE_OK && empty &&
+	    (fchown(dir->fd, dir->owner.uid, dir->owner.gid) != 0 ||
+		fstat(dir->fd, st) != 0))
+		status = call_failed(dir, "", "change the owner of");
+	return status;
 }
 
 static enum sesscache_status

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "store/shard.h"
+#include "store/verify.h"
 
 enum {
 	RECORDS_PER_PAGE = 24, /* of the shortest sessions */
@@ -49,11 +50,14 @@ sc_shard_name(char name[32], unsigned shard)
 	snprintf(name, 32, "shard-%02u.lmdb-%u", shard, sc_tree_format());
 }
 
-/* By descriptor, so that no link in the path can lead elsewhere. */
+/*
+ * LMDB opens by name.  This one leads to the file that is open here, whatever
+ * somebody puts in its place meanwhile.
+ */
 static void
-path_of(const struct sc_store *store, const char *name, char path[80])
+path_of(int fd, char path[80])
 {
-	snprintf(path, 80, "/proc/self/fd/%d/%s", store->dir.fd, name);
+	snprintf(path, 80, "/proc/self/fd/%d", fd);
 }
 
 static enum sesscache_status
@@ -79,8 +83,7 @@ check_area(struct sc_store *store, unsigned shard, struct sc_tree *tree)
 }
 
 static enum sesscache_status
-open_tree(struct sc_store *store, unsigned shard, const char *name,
-    const struct stat *st)
+open_tree(struct sc_store *store, unsigned shard, int fd, const struct stat *st)
 {
 	struct sc_shard *sh = &store->shard[shard];
 	uint64_t bytes = atomic_load(&sh->state->file_bytes);
@@ -89,17 +92,14 @@ open_tree(struct sc_store *store, unsigned shard, const char *name,
 	struct stat opened;
 	char path[80];
 
-	if ((uint64_t)st->st_size != bytes)
-		return sc_fail(SESSCACHE_ECORRUPT,
-		    "it has %lld bytes, not "
-		    "%llu",
-		    (long long)st->st_size, (unsigned long long)bytes);
-	path_of(store, name, path);
+	path_of(fd, path);
 	status = sc_tree_open(&tree, path, bytes, false, 0);
 	if (status != SESSCACHE_OK)
 		return status;
-	if (fstat(sc_tree_fd(tree), &opened) != 0 ||
-	    opened.st_ino != st->st_ino || opened.st_dev != st->st_dev)
+	if (fstat(sc_tree_fd(tree), &opened) != 0)
+		status = sc_fail(SESSCACHE_ESYS, "cannot inspect it: %s",
+		    strerror(errno));
+	else if (opened.st_ino != st->st_ino || opened.st_dev != st->st_dev)
 		status = sc_fail(SESSCACHE_EUNSAFE,
 		    "it was replaced while it was opened");
 	else
@@ -114,12 +114,52 @@ open_tree(struct sc_store *store, unsigned shard, const char *name,
 	return SESSCACHE_OK;
 }
 
+static enum sesscache_status
+verify(struct sc_store *store, unsigned shard, int fd, const struct stat *st)
+{
+	uint64_t bytes = atomic_load(&store->shard[shard].state->file_bytes);
+
+	if ((uint64_t)st->st_size != bytes)
+		return sc_fail(SESSCACHE_ECORRUPT,
+		    "it has %lld bytes, not %llu", (long long)st->st_size,
+		    (unsigned long long)bytes);
+	return sc_verify_file(fd, bytes);
+}
+
+/*
+ * The same while nobody commits: with the work lock, or, where a process is
+ * stopped that has it, inside the gate.
+ */
+static enum sesscache_status
+verify_alone(struct sc_store *store, unsigned shard, int fd,
+    const struct stat *st)
+{
+	struct sc_lock *gate = &store->shard[shard].state->gate;
+	enum sesscache_status status;
+	enum sc_lock_event event;
+
+	status = sc_shard_work(store, shard, SC_LOCK_SERVING_MS);
+	if (status == SESSCACHE_OK) {
+		status = verify(store, shard, fd, st);
+		sc_shard_rest(store, shard);
+	} else if (status == SESSCACHE_EBUSY) {
+		status = sc_lock_take(gate, SC_LOCK_PATIENT_MS, &event);
+		if (status != SESSCACHE_OK)
+			return status;
+		if (event == SC_LOCK_REPAIRED)
+			sc_shard_repaired(store, shard);
+		status = verify(store, shard, fd, st);
+		sc_lock_release(gate);
+	}
+	return status;
+}
+
 /*
  * Inside the gate, for what LMDB reads while it opens is a snapshot that two
  * commits would take away.
  */
 static enum sesscache_status
-open_tree_inside(struct sc_store *store, unsigned shard, const char *name,
+open_tree_inside(struct sc_store *store, unsigned shard, int fd,
     const struct stat *st)
 {
 	struct sc_lock *gate = &store->shard[shard].state->gate;
@@ -131,8 +171,25 @@ open_tree_inside(struct sc_store *store, unsigned shard, const char *name,
 		return status;
 	if (event == SC_LOCK_REPAIRED)
 		sc_shard_repaired(store, shard);
-	status = open_tree(store, shard, name, st);
+	status = open_tree(store, shard, fd, st);
 	sc_lock_release(gate);
+	return status;
+}
+
+/*
+ * LMDB gets to see nothing but a file that is whole.  Without a lock at first:
+ * others need not wait, and seldom commit twice meanwhile.
+ */
+static enum sesscache_status
+open_verified(struct sc_store *store, unsigned shard, int fd,
+    const struct stat *st)
+{
+	enum sesscache_status status = verify(store, shard, fd, st);
+
+	if (status == SESSCACHE_ECORRUPT)
+		status = verify_alone(store, shard, fd, st);
+	if (status == SESSCACHE_OK)
+		status = open_tree_inside(store, shard, fd, st);
 	return status;
 }
 
@@ -154,7 +211,7 @@ sc_shard_open(struct sc_store *store, unsigned shard)
 		    store->dir.path, name);
 	if (status != SESSCACHE_OK)
 		return status;
-	status = open_tree_inside(store, shard, name, &st);
+	status = open_verified(store, shard, fd, &st);
 	close(fd);
 	/* Of a file that LMDB does not take for one of its own. */
 	if (status == SESSCACHE_EFORMAT)
@@ -367,7 +424,7 @@ lay_out_area(struct sc_store *store, unsigned shard, const struct kept *kept)
 
 /* Empty the file and make an environment in it, with what is kept. */
 static enum sesscache_status
-make_tree(struct sc_store *store, unsigned shard, const char *name, int fd,
+make_tree(struct sc_store *store, unsigned shard, int fd,
     const struct kept *kept)
 {
 	struct sc_shard *sh = &store->shard[shard];
@@ -379,7 +436,7 @@ make_tree(struct sc_store *store, unsigned shard, const char *name, int fd,
 	if (ftruncate(fd, 0) != 0)
 		return sc_fail(SESSCACHE_ESYS, "cannot empty it: %s",
 		    strerror(errno));
-	path_of(store, name, path);
+	path_of(fd, path);
 	status = sc_tree_open(&tree, path, bytes, true,
 	    sc_shard_area_bytes(bytes));
 	if (status != SESSCACHE_OK)
@@ -454,11 +511,11 @@ remake_locked(struct sc_store *store, unsigned shard, uint64_t file_bytes,
 	sh->tree = NULL;
 	sh->area = NULL;
 	atomic_store(&sh->state->file_bytes, file_bytes);
-	status = make_tree(store, shard, name, fd, kept);
+	status = make_tree(store, shard, fd, kept);
 	while (status == SESSCACHE_ENOSPC && skip_oldest(kept)) {
 		sc_tree_close(sh->tree);
 		sh->tree = NULL;
-		status = make_tree(store, shard, name, fd, kept);
+		status = make_tree(store, shard, fd, kept);
 	}
 	sh->generation = atomic_load(&sh->state->generation) + 1;
 	pthread_mutex_unlock(&store->remap);

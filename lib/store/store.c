@@ -148,12 +148,16 @@ check_control(struct sc_store *store, const struct stat *st)
 	char boot_id[SC_BOOT_ID_LEN];
 	enum sesscache_status status;
 	struct sc_control head;
+	ssize_t n;
 
 	status = sc_host_boot_id(boot_id);
 	if (status != SESSCACHE_OK)
 		return status;
-	if (pread(store->control_fd, &head, sizeof(head), 0) !=
-		(ssize_t)sizeof(head) ||
+	n = pread(store->control_fd, &head, sizeof(head), 0);
+	if (n < 0) /* that it cannot be read now is no reason to give it up */
+		return sc_fail(SESSCACHE_ESYS, "cannot read %s/" CONTROL ": %s",
+		    store->dir.path, strerror(errno));
+	if (n != (ssize_t)sizeof(head) ||
 	    memcmp(head.magic, SC_CONTROL_MAGIC, sizeof(head.magic)) != 0)
 		return sc_fail(SESSCACHE_ECORRUPT,
 		    "%s/" CONTROL " is no control file of a cache",
@@ -190,22 +194,31 @@ init_locks(struct sc_store *store)
 	return status;
 }
 
-/* Numbers that no cache reaches in its life: somebody wrote over them. */
+/*
+ * Numbers that no cache reaches in its life, and a size that none of its files
+ * has (all have it, but in the middle of a resize): somebody wrote over them.
+ */
 static enum sesscache_status
 check_states(const struct sc_store *store)
 {
+	uint64_t bytes = shard_bytes(sc_store_size(store), store->shards);
 	struct sc_state *state;
+	bool is_right = false;
 	unsigned i;
 
 	for (i = 0; i < store->shards; i++) {
 		state = store->shard[i].state;
+		is_right |= atomic_load(&state->file_bytes) == bytes;
 		if (atomic_load(&state->next_seq) - 1 >= SC_STORE_SEQ_END ||
 		    atomic_load(&state->last_write) >= 2 * SC_STORE_SEQ_END)
 			return sc_fail(SESSCACHE_ECORRUPT,
 			    "%s/" CONTROL " is damaged: shard %u",
 			    store->dir.path, i);
 	}
-	return SESSCACHE_OK;
+	return is_right ?
+	    SESSCACHE_OK :
+	    sc_fail(SESSCACHE_ECORRUPT, "%s/" CONTROL " is damaged: its size",
+		store->dir.path);
 }
 
 /* Alone: whatever was left in the locks, nobody is waiting. */
@@ -435,9 +448,13 @@ make(struct sc_store *store, const struct sc_store_config *config)
 
 /* --- resizing ------------------------------------------------------------ */
 
+/* However it ends, one shard at the least has the size that is noted. */
 static enum sesscache_status
 resize(struct sc_store *store, uint64_t size_bytes)
 {
+	_Atomic uint64_t *last_bytes =
+	    &store->shard[store->shards - 1].state->file_bytes;
+	uint64_t old_bytes = sc_store_size(store);
 	enum sesscache_status status;
 	uint64_t bytes;
 	unsigned i;
@@ -446,10 +463,13 @@ resize(struct sc_store *store, uint64_t size_bytes)
 	if (status != SESSCACHE_OK)
 		return status;
 	bytes = shard_bytes(size_bytes, store->shards);
-	for (i = 0; status == SESSCACHE_OK && i < store->shards; i++)
+	for (i = 0; status == SESSCACHE_OK && i < store->shards; i++) {
+		if (i == store->shards - 1)
+			atomic_store(&store->control->size_bytes, size_bytes);
 		status = sc_shard_remake(store, i, bytes, true);
-	if (status == SESSCACHE_OK)
-		atomic_store(&store->control->size_bytes, size_bytes);
+	}
+	if (status != SESSCACHE_OK && atomic_load(last_bytes) != bytes)
+		atomic_store(&store->control->size_bytes, old_bytes);
 	return status;
 }
 
