@@ -110,11 +110,11 @@ AC_SUBST([SC_SANITIZER], [$sc_sanitizer])
 AC_DEFUN([SC_ARG_COVERAGE], [
 AC_ARG_ENABLE([coverage],
     [AS_HELP_STRING([--enable-coverage],
-        [count executed lines, for "make coverage" (needs gcovr)])],
+        [count lines and branches, for "make coverage" (needs gcovr)])],
     [], [enable_coverage=no])
 sc_coverage=$enable_coverage
 SC_COV_CFLAGS=
 AS_IF([test "x$sc_coverage" = xyes],
-    [SC_COV_CFLAGS="--coverage -fprofile-update=atomic"])
+    [SC_COV_CFLAGS="--coverage -fprofile-update=atomic -DSC_COVERAGE"])
 AC_SUBST([SC_COV_CFLAGS])
 ])

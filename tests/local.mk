@@ -7,10 +7,12 @@ unit_tests = \
 	tests/check_cache \
 	tests/check_early \
 	tests/check_evict \
+	tests/check_failures \
 	tests/check_faults \
 	tests/check_fork \
 	tests/check_handle \
 	tests/check_heap \
+	tests/check_hostile \
 	tests/check_journal \
 	tests/check_keyring \
 	tests/check_lifetime \
@@ -21,9 +23,9 @@ unit_tests = \
 	tests/check_record \
 	tests/check_resume \
 	tests/check_seal \
+	tests/check_secrets \
 	tests/check_settings \
-	tests/check_store \
-	tests/check_torture
+	tests/check_store
 
 # Those of them that use threads, for ThreadSanitizer.
 thread_tests = \
@@ -53,19 +55,56 @@ shell_tests = \
 
 dist_check_SCRIPTS += $(rule_tests) $(shell_tests)
 TESTS += $(rule_tests) $(shell_tests)
-EXTRA_DIST += tests/gnutls-tap.py
+EXTRA_DIST += tests/gcov.sh tests/gnutls-tap.py
 EXTRA_DIST += tests/common.sh tests/chroot.sh tests/install.sh tests/valgrind.sh
 EXTRA_DIST += tests/clients/Client.java tests/clients/client.js \
 	tests/clients/client.py
 
 # What unit tests share.
 tests_libsupport_a_SOURCES = \
+	tests/coverage.c \
 	tests/process.c \
 	tests/process.h \
 	tests/support.c \
 	tests/support.h \
 	tests/tls.c \
 	tests/tls.h
+
+# Its calls to libc, LMDB and OpenSSL go through fail.c: this list and the table
+# there must agree, or it does not link.
+tests_check_failures_SOURCES = \
+	tests/check_failures.c \
+	tests/fail.c \
+	tests/fail.h
+tests_check_failures_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=mmap \
+	-Wl,--wrap=fdopendir,--wrap=fstat,--wrap=lstat,--wrap=fstatat \
+	-Wl,--wrap=fchmod,--wrap=fchown,--wrap=lchown,--wrap=flock \
+	-Wl,--wrap=ftruncate,--wrap=mkdir,--wrap=renameat,--wrap=unlinkat \
+	-Wl,--wrap=read,--wrap=pread,--wrap=getrandom,--wrap=posix_fallocate \
+	-Wl,--wrap=pthread_atfork,--wrap=pthread_mutexattr_init \
+	-Wl,--wrap=pthread_mutexattr_setpshared \
+	-Wl,--wrap=pthread_mutexattr_setrobust,--wrap=pthread_mutex_init \
+	-Wl,--wrap=mdb_env_create,--wrap=mdb_env_set_maxdbs \
+	-Wl,--wrap=mdb_env_set_mapsize,--wrap=mdb_env_open \
+	-Wl,--wrap=mdb_txn_begin,--wrap=mdb_txn_renew,--wrap=mdb_txn_commit \
+	-Wl,--wrap=mdb_dbi_open,--wrap=mdb_get,--wrap=mdb_put,--wrap=mdb_del \
+	-Wl,--wrap=mdb_cursor_open,--wrap=mdb_cursor_get,--wrap=mdb_stat \
+	-Wl,--wrap=EVP_CIPHER_CTX_new,--wrap=EVP_MD_CTX_new \
+	-Wl,--wrap=EVP_CIPHER_fetch,--wrap=BIO_new,--wrap=SSL_CTX_new \
+	-Wl,--wrap=SSL_new,--wrap=SSL_set_SSL_CTX,--wrap=CRYPTO_strdup \
+	-Wl,--wrap=d2i_SSL_SESSION,--wrap=CRYPTO_get_ex_new_index \
+	-Wl,--wrap=i2d_SSL_SESSION,--wrap=EVP_CipherInit_ex \
+	-Wl,--wrap=EVP_CipherInit_ex2,--wrap=EVP_CipherUpdate \
+	-Wl,--wrap=EVP_CipherFinal_ex,--wrap=EVP_CIPHER_CTX_ctrl \
+	-Wl,--wrap=EVP_CIPHER_CTX_set_padding,--wrap=EVP_DigestInit_ex \
+	-Wl,--wrap=EVP_DigestUpdate,--wrap=EVP_DigestFinal_ex \
+	-Wl,--wrap=EVP_Digest,--wrap=EVP_MAC_CTX_set_params \
+	-Wl,--wrap=RAND_bytes,--wrap=RAND_priv_bytes,--wrap=X509_digest \
+	-Wl,--wrap=X509_NAME_get0_der,--wrap=X509_up_ref \
+	-Wl,--wrap=ASN1_TIME_diff,--wrap=SSL_SESSION_up_ref \
+	-Wl,--wrap=SSL_copy_session_id,--wrap=SSL_set_ex_data \
+	-Wl,--wrap=SSL_CTX_set_ex_data,--wrap=open,--wrap=openat
 
 # Those whose clock is the test's.
 tests_check_early_SOURCES = \
@@ -76,14 +115,48 @@ tests_check_lifetime_SOURCES = \
 	tests/check_lifetime.c \
 	tests/clock.c \
 	tests/clock.h
+tests_check_secrets_SOURCES = \
+	tests/check_secrets.c \
+	tests/secrets.c \
+	tests/secrets.h
+
+# The linker leads calls between the objects of the library to where a process
+# may be killed: tests/torture/points.c.
+torture_points = \
+	sc_journal_put \
+	sc_journal_remove \
+	sc_lock_release \
+	sc_lock_take \
+	sc_room_delete \
+	sc_seal_close_blob \
+	sc_shard_open \
+	sc_store_drop \
+	sc_tree_commit \
+	sc_tree_forget \
+	sc_tree_open \
+	sc_tree_put
+tests_torture_torture_SOURCES = \
+	tests/torture/adversary.c \
+	tests/torture/adversary.h \
+	tests/torture/calls.c \
+	tests/torture/handshakes.c \
+	tests/torture/jobs.c \
+	tests/torture/observer.c \
+	tests/torture/points.c \
+	tests/torture/points.h \
+	tests/torture/slots.c \
+	tests/torture/torture.c \
+	tests/torture/torture.h
+tests_torture_torture_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests
+tests_torture_torture_LDFLAGS = $(AM_LDFLAGS) $(torture_points:%=-Wl,--wrap=%)
 
 # All programs without an LDADD of their own, so the unit tests.
 LDADD = tests/libsupport.a lib/libsesscache-internal.la $(CHECK_LIBS)
 
 if HAVE_CHECK
 check_LIBRARIES += tests/libsupport.a
-check_PROGRAMS += $(unit_tests)
-TESTS += $(unit_tests)
+check_PROGRAMS += $(unit_tests) tests/torture/torture
+TESTS += $(unit_tests) tests/torture/torture
 else
 check-local:
 	@echo "make check needs Check (Debian: apt-get install check," \
@@ -123,14 +196,20 @@ installcheck-local:
 check-threads:
 	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(thread_tests)'
 
-# All but what kills by the clock or at each system call, and what forks among
-# threads against deadlines: that would be memcheck's clock, and memcheck's
-# system calls.  The sanitizers see these.
-valgrind_tests = $(filter-out tests/check_torture tests/check_faults \
-	tests/check_fork,$(unit_tests))
+# All but what kills at each system call, or has each call fail in a process of
+# its own, and what forks among threads against deadlines: that would be
+# memcheck's system calls, and memcheck's clock.  The sanitizers see these, and
+# the torture.
+valgrind_tests = $(filter-out tests/check_failures tests/check_faults \
+	tests/check_fork tests/check_hostile,$(unit_tests))
 
 check-valgrind:
 	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(valgrind_tests)' \
 	    LOG_COMPILER='$(srcdir)/tests/valgrind.sh'
 
-.PHONY: check-threads check-valgrind
+# make torture SECONDS=3600 TORTURE_FLAGS='-w 16'
+SECONDS = 60
+torture: tests/torture/torture
+	tests/torture/torture -t $(SECONDS) $(TORTURE_FLAGS)
+
+.PHONY: check-threads check-valgrind torture
