@@ -309,9 +309,9 @@ live_and_abort(void *arg)
 	const struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
 	const struct life *life = arg;
 	struct sesscache *cache;
-	FILE *filter = fopen("/proc/self/coredump_filter", "we");
+	FILE *filter = must_open("/proc/self/coredump_filter", "we");
 
-	MUST(filter != NULL && fputs("0x7f", filter) >= 0); /* all there is */
+	MUST(fputs("0x7f", filter) >= 0); /* all there is */
 	MUST(fclose(filter) == 0);
 	MUST(setrlimit(RLIMIT_CORE, &limit) == 0);
 	cache = cache_open(test_dir("cache"), "size", "4M", NULL);

@@ -14,6 +14,24 @@
 #include "process.h"
 #include "secrets.h"
 
+FILE *
+must_open(const char *path, const char *mode)
+{
+	FILE *file = fopen(path, mode);
+
+	MUST(file != NULL);
+	return file;
+}
+
+static DIR *
+must_list(const char *dir)
+{
+	DIR *list = opendir(dir);
+
+	MUST(list != NULL);
+	return list;
+}
+
 /* --- secrets ------------------------------------------------------------- */
 
 struct secret
@@ -164,10 +182,9 @@ struct image *
 image_of_files(const char *dir)
 {
 	struct image *image = image_new();
-	DIR *list = opendir(dir);
+	DIR *list = must_list(dir);
 	struct dirent *entry;
 
-	MUST(list != NULL);
 	for (entry = readdir(list); entry != NULL; entry = readdir(list)) {
 		if (entry->d_type == DT_REG)
 			add_file(image, dir, entry->d_name);
@@ -221,8 +238,8 @@ image_of_process(pid_t pid)
 	(void)snprintf(path, sizeof(path), "/proc/%d/mem", (int)pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	(void)snprintf(path, sizeof(path), "/proc/%d/smaps", (int)pid);
-	maps = fopen(path, "re");
-	MUST(fd >= 0 && maps != NULL);
+	maps = must_open(path, "re");
+	MUST(fd >= 0);
 	while (fgets(line, sizeof(line), maps) != NULL) {
 		if (strncmp(line, "VmFlags:", 8) != 0)
 			(void)begins_mapping(line, &mapping);

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/types.h>
 
 enum {
@@ -78,5 +79,8 @@ struct thief_goal {
  */
 bool thief_opens(const struct image *keys, const struct image *data,
     const struct thief_goal *goal);
+
+/* A stream; for children. */
+FILE *must_open(const char *path, const char *mode);
 
 #endif

@@ -662,7 +662,7 @@ new_attachment(struct sesscache *handle, const char *realm)
 
 	if (attachment != NULL) {
 		attachment->handle = handle;
-		memcpy(attachment->realm, realm, strlen(realm));
+		memcpy(attachment->realm, realm, strlen(realm) + 1);
 		sc_handle_ref(handle);
 	}
 	return attachment;
