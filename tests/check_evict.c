@@ -841,6 +841,13 @@ static const struct {
 	{ "mixed web, 5 %", 30, 1, 6000 },
 };
 
+/* Of all visits. */
+static unsigned
+permille(const struct site *site, unsigned resumed)
+{
+	return site->visits > 0 ? resumed * 1000 / site->visits : 0;
+}
+
 /* Permille of the visits that resume. */
 static unsigned
 try_site(struct site *site, int which, enum spending spending)
@@ -875,7 +882,7 @@ try_site(struct site *site, int which, enum spending spending)
 	sc_store_close(store);
 	sc_cache_close(site->cache);
 	test_remove_tree(test_dir("site"));
-	return site->resumed * 1000 / site->visits;
+	return permille(site, site->resumed);
 }
 
 START_TEST(clients_of_tls_1_3_resume_more_often_if_spent_tickets_go_first)
@@ -886,7 +893,7 @@ START_TEST(clients_of_tls_1_3_resume_more_often_if_spent_tickets_go_first)
 	kept = try_site(&site, _i, KEPT);
 	taken = try_site(&site, _i, TAKEN);
 	gone = try_site(&site, _i, FIRST_TO_GO);
-	fifo = site.resumed_by_fifo * 1000 / site.visits;
+	fifo = permille(&site, site.resumed_by_fifo);
 	if (getenv("SC_TEST_VERBOSE") != NULL)
 		printf("%s: of %u visits %u permille resumed; if none is "
 		       "spent %u, if all are taken %u, from a FIFO %u\n",

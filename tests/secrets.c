@@ -208,6 +208,7 @@ begins_mapping(const char *line, struct mapping *out)
 	char path[256] = "";
 	const char *slash;
 
+	/* NOLINTNEXTLINE(cert-err34-c): the kernel wrote these numbers. */
 	if (sscanf(line, "%lx-%lx %4s %*s %*s %*s %255[^\n]", &mapping.start,
 		&mapping.end, mapping.access, path) < 3)
 		return false;

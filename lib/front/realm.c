@@ -182,7 +182,7 @@ hash_whole(uint8_t whole[DIGEST], const struct sc_attachment *attachment,
 	    SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
 	struct text text = { .len = 0 };
 
-	if (has_realm(attachment)) {
+	if (attachment != NULL && has_realm(attachment)) {
 		append_int(&text, 'n', 1);
 		append_int(&text, (uint32_t)(verification->mode & demands), 4);
 		append(&text, attachment->realm, strlen(attachment->realm));
@@ -271,7 +271,8 @@ hash_policy(struct sc_cache *cache, const struct sc_attachment *attachment,
 {
 	uint8_t whole[DIGEST];
 
-	if (policy->hash != 0 && attachment->handle->cache == cache &&
+	if (policy->hash != 0 && attachment != NULL &&
+	    attachment->handle->cache == cache &&
 	    is_same_verification(&policy->verification, verification))
 		return policy->hash;
 	if (!hash_whole(whole, attachment, policy->own, verification))
