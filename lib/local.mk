@@ -6,6 +6,7 @@ noinst_LTLIBRARIES += lib/libsesscache-internal.la
 lib_libsesscache_internal_la_SOURCES = \
 	lib/cache/address.c \
 	lib/cache/address.h \
+	lib/cache/bytes.h \
 	lib/cache/cache.c \
 	lib/cache/cache.h \
 	lib/cache/evict.c \

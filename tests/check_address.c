@@ -194,8 +194,6 @@ main(void)
 {
 	Suite *suite = suite_create("address");
 	TCase *tc = tcase_create("address");
-	SRunner *runner;
-	int failed;
 
 	test_fill(keys, sizeof(keys), 1);
 	tcase_set_timeout(tc, 300);
@@ -209,9 +207,5 @@ main(void)
 	tcase_add_test(tc, aliases_go_to_all_shards);
 	tcase_add_test(tc, threads_have_ciphers_of_their_own);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return test_run(suite);
 }

@@ -1264,16 +1264,10 @@ int
 main(void)
 {
 	Suite *suite = suite_create("cache");
-	SRunner *runner;
-	int failed;
 
 	add_records(suite);
 	add_secrets(suite);
 	add_views(suite);
 	add_contests(suite);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return test_run(suite);
 }

@@ -1262,8 +1262,6 @@ main(void)
 {
 	Suite *suite = suite_create("early data");
 	TCase *tc = tcase_create("early data");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	tcase_add_unchecked_fixture(tc, make_world, remove_world);
 	tcase_add_checked_fixture(tc, setup_test, teardown_test);
@@ -1271,8 +1269,5 @@ main(void)
 	add_combination_tests(tc);
 	add_other_tests(tc);
 	suite_add_tcase(suite, tc);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return test_run(suite);
 }

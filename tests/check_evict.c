@@ -953,9 +953,7 @@ int
 main(void)
 {
 	Suite *suite = suite_create("evict");
-	SRunner *runner;
 	TCase *tc;
-	int failed;
 
 	tc = new_case(suite, "policy");
 	tcase_add_test(tc, newcomers_push_out_the_oldest_newcomers);
@@ -989,9 +987,5 @@ main(void)
 	    N_OF(sites));
 	tcase_add_test(tc, ticket_of_a_resumed_connection_is_a_regular_at_once);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return test_run(suite);
 }

@@ -728,8 +728,6 @@ main(void)
 {
 	Suite *suite = suite_create("failures");
 	TCase *tc = tcase_create("calls");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(tc, 4 * CHILD_SECONDS);
 	tcase_add_unchecked_fixture(tc, make_scratch, remove_scratch);
@@ -737,9 +735,5 @@ main(void)
 	    any_call_that_fails_gives_its_status_and_costs_nothing_else, 0,
 	    N_OF(scenarios));
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return test_run(suite);
 }

@@ -1155,15 +1155,9 @@ int
 main(void)
 {
 	Suite *suite = suite_create("handle");
-	SRunner *runner;
-	int failed;
 
 	add_arguments(suite);
 	add_opening(suite);
 	add_views(suite);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return test_run(suite);
 }

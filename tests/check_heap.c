@@ -214,8 +214,6 @@ main(void)
 {
 	Suite *suite = suite_create("heap");
 	TCase *tc = tcase_create("heap");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_unchecked_fixture(tc, test_root_make, test_root_remove);
 	tcase_add_checked_fixture(tc, setup, teardown);
@@ -225,11 +223,7 @@ main(void)
 	    store_allocates_only_where_a_journal_is_written_out, 0,
 	    N_OF(cases));
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return test_run(suite);
 }
 
 #endif

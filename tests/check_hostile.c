@@ -1376,8 +1376,6 @@ main(void)
 {
 	Suite *suite = suite_create("hostile");
 	TCase *tc = tcase_create("files");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(tc, 3600); /* the campaign may be a long one */
 	tcase_add_unchecked_fixture(tc, setup, teardown);
@@ -1397,9 +1395,5 @@ main(void)
 	tcase_add_test(tc,
 	    older_copy_of_the_whole_cache_brings_back_what_was_taken);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return test_run(suite);
 }

@@ -239,8 +239,6 @@ main(void)
 {
 	Suite *suite = suite_create("journal");
 	TCase *tc = tcase_create("journal");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tc, setup, NULL);
 	tcase_add_test(tc, cleared_journal_knows_nothing);
@@ -252,9 +250,5 @@ main(void)
 	tcase_add_loop_test(tc, impossible_counts_are_not_sound, 0,
 	    N_OF(damages));
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return test_run(suite);
 }

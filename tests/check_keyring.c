@@ -1364,8 +1364,6 @@ main(void)
 {
 	Suite *suite = suite_create("keyring");
 	TCase *tc = tcase_create("keyring");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_unchecked_fixture(tc, test_root_make, test_root_remove);
 	tcase_add_checked_fixture(tc, setup, teardown);
@@ -1375,9 +1373,5 @@ main(void)
 	add_rests(tc);
 	add_processes(tc);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return test_run(suite);
 }

@@ -669,8 +669,6 @@ main(void)
 {
 	Suite *suite = suite_create("lifetime");
 	TCase *tc = tcase_create("lifetime");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	tcase_add_unchecked_fixture(tc, make_identity, remove_identity);
 	tcase_add_checked_fixture(tc, setup, teardown);
@@ -678,8 +676,5 @@ main(void)
 	add_kind_tests(tc);
 	add_key_tests(tc);
 	suite_add_tcase(suite, tc);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return test_run(suite);
 }

@@ -664,8 +664,6 @@ main(void)
 	Suite *suite = suite_create("platform");
 	TCase *dirs = tcase_create("directories");
 	TCase *locks = tcase_create("locks"), *others = tcase_create("others");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_unchecked_fixture(dirs, test_root_make, test_root_remove);
 	tcase_add_checked_fixture(dirs, setup, teardown);
@@ -703,9 +701,5 @@ main(void)
 	tcase_add_test(others, sentence_is_of_the_threads_own_last_failure);
 	suite_add_tcase(suite, others);
 
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return test_run(suite);
 }

@@ -597,8 +597,6 @@ main(void)
 {
 	Suite *suite = suite_create("race");
 	TCase *tc = tcase_create("race");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(tc, LAST_RESORT_SECONDS);
 	tcase_add_unchecked_fixture(tc, make_scratch, remove_scratch);
@@ -614,9 +612,5 @@ main(void)
 	    a_flight_played_to_one_after_the_other_is_accepted_once, 0,
 	    N_OF(single_use_words));
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return test_run(suite);
 }

@@ -1945,8 +1945,6 @@ main(void)
 {
 	Suite *suite = suite_create("realm");
 	TCase *tc = tcase_create("realm");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	tcase_add_unchecked_fixture(tc, make_identities, free_identities);
 	tcase_add_checked_fixture(tc, test_dir_make, test_dir_remove);
@@ -1961,8 +1959,5 @@ main(void)
 	tcase_add_test(tc, realm_is_refused_where_an_attach_would_be);
 	tcase_add_test(tc, realm_does_nothing_where_the_cache_is_off);
 	suite_add_tcase(suite, tc);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return test_run(suite);
 }

@@ -242,8 +242,6 @@ main(void)
 {
 	Suite *suite = suite_create("record");
 	TCase *tc = tcase_create("record");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_loop_test(tc, what_is_written_is_read, 0, N_OF(round_trips));
 	tcase_add_test(tc, alias_is_where_the_store_looks_for_it);
@@ -254,9 +252,5 @@ main(void)
 	tcase_add_loop_test(tc, random_bytes_are_read_within_their_bounds, 0,
 	    4);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return test_run(suite);
 }

@@ -618,8 +618,6 @@ main(void)
 	};
 	Suite *suite = suite_create("resume");
 	TCase *tc = tcase_create("resume");
-	SRunner *runner;
-	int failed;
 
 	if (getenv("SC_PRINT_MATRIX") != NULL)
 		return print_matrix();
@@ -632,9 +630,5 @@ main(void)
 	tcase_add_loop_test(tc, ticket_keys_of_the_application_stay_its_own, 0,
 	    N_OF(callbacks));
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return test_run(suite);
 }

@@ -417,8 +417,6 @@ main(void)
 {
 	Suite *suite = suite_create("seal");
 	TCase *tc = tcase_create("seal");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_set_timeout(tc, 300);
@@ -438,9 +436,5 @@ main(void)
 	tcase_add_test(tc, threads_have_ciphers_of_their_own);
 	tcase_add_test(tc, thread_may_seal_for_several_owners);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return test_run(suite);
 }

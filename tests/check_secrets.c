@@ -1388,8 +1388,6 @@ main(void)
 {
 	Suite *suite = suite_create("secrets");
 	TCase *tc = tcase_create("secrets");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_unchecked_fixture(tc, make_world, remove_world);
 	tcase_add_checked_fixture(tc, setup, test_dir_remove);
@@ -1405,9 +1403,5 @@ main(void)
 	tcase_add_test(tc, flood_of_full_handshakes_evicts_no_regular);
 	tcase_add_test(tc, id_that_is_nearly_right_is_as_any_other);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return test_run(suite);
 }

@@ -1912,17 +1912,11 @@ int
 main(void)
 {
 	Suite *suite = suite_create("store");
-	SRunner *runner;
-	int failed;
 
 	add_records(suite);
 	add_sizes(suite);
 	add_spent(suite);
 	add_opening(suite);
 	add_processes(suite);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return test_run(suite);
 }

@@ -199,3 +199,15 @@ test_cache(const char *name, uint64_t size_bytes, uint32_t shards)
 	ck_done(sc_cache_open(&cache, &config, 1, &opened));
 	return cache;
 }
+
+int
+test_run(Suite *suite)
+{
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

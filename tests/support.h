@@ -43,6 +43,9 @@
 
 enum { TEST_PATH = 512 };
 
+/* Run a suite, which goes with it; the exit status of the program. */
+int test_run(Suite *suite);
+
 /* Unchecked fixture: a directory for all tests of a case. */
 void test_root_make(void);
 void test_root_remove(void);

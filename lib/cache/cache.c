@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cache/address.h"
+#include "cache/bytes.h"
 #include "cache/evict.h"
 #include "cache/keyring.h"
 #include "cache/record.h"
@@ -820,25 +821,10 @@ static void
 write_name(uint8_t plain[SC_TICKET_NAME], uint32_t key,
     const struct sc_ticket *ticket)
 {
-	int i;
+	uint8_t *at = sc_write_int(plain, key, 4);
 
-	for (i = 0; i < 4; i++) {
-		plain[i] = (uint8_t)(key >> (24 - 8 * i));
-		plain[4 + i] = (uint8_t)(ticket->expires_at >> (24 - 8 * i));
-	}
-	for (i = 0; i < 8; i++)
-		plain[8 + i] = (uint8_t)(ticket->realm >> (56 - 8 * i));
-}
-
-static uint64_t
-read_int(const uint8_t *at, int bytes)
-{
-	uint64_t n = 0;
-	int i;
-
-	for (i = 0; i < bytes; i++)
-		n = n << 8 | at[i];
-	return n;
+	at = sc_write_int(at, ticket->expires_at, 4);
+	(void)sc_write_int(at, ticket->realm, 8);
 }
 
 static void
@@ -888,14 +874,14 @@ sc_cache_ticket_open(struct sc_cache *cache, struct sc_ticket *ticket,
 	status = sc_address_read_name(&cache->address, name, plain);
 	if (status != SESSCACHE_OK)
 		return status;
-	status = sc_keyring_find(&cache->keyring, (uint32_t)read_int(plain, 4),
-	    now, &key, &ticket->renew);
+	status = sc_keyring_find(&cache->keyring,
+	    (uint32_t)sc_read_int(plain, 4), now, &key, &ticket->renew);
 	if (status == SESSCACHE_MISS)
 		return refuse(cache, SC_COUNT_TICKETS_REFUSED);
 	if (status != SESSCACHE_OK)
 		return status;
-	expires_at = (uint32_t)read_int(plain + 4, 4);
-	if (read_int(plain + 8, 8) != ticket->realm)
+	expires_at = (uint32_t)sc_read_int(plain + 4, 4);
+	if (sc_read_int(plain + 8, 8) != ticket->realm)
 		return refuse(cache, SC_COUNT_REALM_REFUSED);
 	if (expires_at <= now)
 		return refuse(cache, SC_COUNT_TICKETS_REFUSED);

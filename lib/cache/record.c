@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "cache/bytes.h"
 #include "cache/record.h"
 #include "store/store.h"
 
@@ -13,16 +14,6 @@ enum {
 	    SC_RECORD_REGULAR,
 	MAX_GROUPS = 8, /* of a difference */
 };
-
-static uint8_t *
-write_int(uint8_t *at, uint64_t n, int bytes)
-{
-	int i;
-
-	for (i = bytes - 1; i >= 0; i--)
-		*at++ = (uint8_t)(n >> (8 * i));
-	return at;
-}
 
 /* What is left to read; len is SIZE_MAX once something was missing. */
 struct input {
@@ -34,15 +25,13 @@ struct input {
 static uint64_t
 read_int(struct input *in, size_t bytes)
 {
-	uint64_t n = 0;
-	size_t i;
+	uint64_t n;
 
 	if (in->failed || in->left < bytes) {
 		in->failed = true;
 		return 0;
 	}
-	for (i = 0; i < bytes; i++)
-		n = n << 8 | in->at[i];
+	n = sc_read_int(in->at, (int)bytes);
 	in->at += bytes;
 	in->left -= bytes;
 	return n;
@@ -86,13 +75,13 @@ sc_record_encode(struct sc_record *record, uint64_t seq,
 	flags |= record->realm != 0 ? (unsigned)FLAG_REALM : 0;
 	*at++ = (uint8_t)flags;
 	if (record->alias != 0)
-		at = write_int(at, record->alias, 8);
+		at = sc_write_int(at, record->alias, 8);
 	*at++ = record->epoch;
-	at = write_int(at, record->expires_at, 4);
-	at = write_int(at, record->ttl_seconds, 4);
+	at = sc_write_int(at, record->expires_at, 4);
+	at = sc_write_int(at, record->ttl_seconds, 4);
 	at = write_groups(at, record->write_number - seq);
 	if (record->realm != 0)
-		at = write_int(at, record->realm, 8);
+		at = sc_write_int(at, record->realm, 8);
 	if (record->alias != 0) {
 		*at++ = (uint8_t)record->id_len;
 		memcpy(at, record->id, record->id_len);

@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "cache/bytes.h"
 #include "cache/seal.h"
 
 _Static_assert(sizeof(struct sc_keys) <= SC_STORE_CACHE_BYTES,
@@ -335,15 +336,6 @@ sc_seal_get_ready(const struct sc_seal *seal, uint8_t epoch)
 			     find_opener(seal, number, &cipher);
 }
 
-static void
-write_int(uint8_t *at, uint64_t n, int bytes)
-{
-	int i;
-
-	for (i = bytes - 1; i >= 0; i--, n >>= 8)
-		at[i] = (uint8_t)n;
-}
-
 /*
  * Nonce, tag to check (NULL: sealing), associated data.  Each call into
  * libcrypto looks parameters up by name: the fewer the better.
@@ -355,10 +347,10 @@ begin(EVP_CIPHER_CTX *ctx, const struct sc_seal_of *of, uint8_t *tag)
 	OSSL_PARAM params[] = { OSSL_PARAM_END, OSSL_PARAM_END };
 	int len;
 
-	write_int(nonce, of->shard, 2);
-	write_int(nonce + 4, of->write_number, 8);
-	write_int(bound, of->shard, 2);
-	write_int(bound + 2, of->seq, 8);
+	(void)sc_write_int(nonce, of->shard, 2);
+	(void)sc_write_int(nonce + 4, of->write_number, 8);
+	(void)sc_write_int(bound, of->shard, 2);
+	(void)sc_write_int(bound + 2, of->seq, 8);
 	memcpy(bound + OF_LEN, of->head.bytes, of->head.len);
 	if (tag != NULL)
 		params[0] = OSSL_PARAM_construct_octet_string(
@@ -435,7 +427,7 @@ begin_blob(EVP_CIPHER_CTX *ctx, const struct sc_seal_blob *blob, int encrypt)
 	uint8_t nonce[NONCE] = { 0 };
 	int len;
 
-	write_int(nonce + 4, blob->number, 8);
+	(void)sc_write_int(nonce + 4, blob->number, 8);
 	return EVP_CipherInit_ex(ctx, EVP_aes_256_gcm(), NULL, blob->key, nonce,
 		   encrypt) == 1 &&
 	    EVP_CipherUpdate(ctx, NULL, &len, nonce, NONCE) == 1 &&

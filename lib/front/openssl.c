@@ -604,9 +604,10 @@ find_id_context(struct sc_attachment *attachment, const SSL *ssl)
 
 /* Where sessions are: in the cache, or in tickets. */
 static void
-configure_tickets(const struct sesscache_options *options,
-    const struct sesscache *handle, SSL_CTX *ctx)
+configure_tickets(const struct sesscache *handle, SSL_CTX *ctx)
 {
+	const struct sesscache_options *options = &handle->options;
+
 	if (options->tickets == SC_TICKETS_OFF ||
 	    options->single_use == SC_SINGLE_USE_ON)
 		(void)SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
@@ -634,8 +635,7 @@ configure(struct sc_attachment *attachment, SSL_CTX *ctx, const SSL *ssl)
 	if (attachment->own_info != NULL)
 		atomic_store(&has_own_info, true);
 	SSL_CTX_set_info_callback(ctx, on_info);
-	configure_tickets(&attachment->handle->options, attachment->handle,
-	    ctx);
+	configure_tickets(attachment->handle, ctx);
 	if (find_id_context(attachment, ssl) && attachment->id_context_len == 0)
 		(void)SSL_CTX_set_session_id_context(ctx, default_id_context,
 		    sizeof(default_id_context) - 1);

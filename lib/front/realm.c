@@ -11,6 +11,7 @@
 #include <openssl/tls1.h>
 #include <openssl/x509.h>
 
+#include "cache/bytes.h"
 #include "front/names.h"
 
 enum {
@@ -28,8 +29,6 @@ struct verification {
 /* The policy of an SSL_CTX, as it was when it was looked at. */
 struct sc_policy {
 	X509 *cert; /* the current one; owned */
-	int verify_mode;
-	int verify_depth;
 	struct verification verification;
 	uint8_t own[DIGEST];     /* of certificates, session ID context */
 	uint8_t whole[DIGEST];   /* of these and the verification, or a name */
@@ -53,8 +52,8 @@ append(struct text *text, const void *bytes, size_t len)
 static void
 append_int(struct text *text, uint64_t n, int bytes)
 {
-	while (bytes-- > 0)
-		text->bytes[text->len++] = (uint8_t)(n >> (8 * bytes));
+	(void)sc_write_int(text->bytes + text->len, n, bytes);
+	text->len += (size_t)bytes;
 }
 
 /* --- the policy of an SSL_CTX -------------------------------------------- */
@@ -201,13 +200,12 @@ static bool
 fill_policy(struct sc_policy *policy, SSL_CTX *ctx,
     const struct sc_attachment *attachment)
 {
-	policy->verify_mode = SSL_CTX_get_verify_mode(ctx);
-	policy->verify_depth = SSL_CTX_get_verify_depth(ctx);
 	policy->cert = SSL_CTX_get0_certificate(ctx);
 	if (policy->cert != NULL && X509_up_ref(policy->cert) != 1)
 		policy->cert = NULL;
-	if (!read_verification(&policy->verification, policy->verify_mode,
-		policy->verify_depth, SSL_CTX_get_client_CA_list(ctx)) ||
+	if (!read_verification(&policy->verification,
+		SSL_CTX_get_verify_mode(ctx), SSL_CTX_get_verify_depth(ctx),
+		SSL_CTX_get_client_CA_list(ctx)) ||
 	    !hash_own(policy, ctx, attachment) ||
 	    !hash_whole(policy->whole, attachment, policy->own,
 		&policy->verification))
@@ -234,10 +232,13 @@ new_policy(SSL_CTX *ctx, const struct sc_attachment *attachment)
 static bool
 is_current(const struct sc_policy *policy, const SSL_CTX *ctx)
 {
+	int mode = SSL_CTX_get_verify_mode(ctx);
+
 	return policy != NULL &&
 	    policy->cert == SSL_CTX_get0_certificate(ctx) &&
-	    policy->verify_mode == SSL_CTX_get_verify_mode(ctx) &&
-	    policy->verify_depth == SSL_CTX_get_verify_depth(ctx);
+	    policy->verification.mode == mode &&
+	    ((mode & SSL_VERIFY_PEER) == 0 ||
+		policy->verification.depth == SSL_CTX_get_verify_depth(ctx));
 }
 
 /* The attachment's; NULL: no memory. */

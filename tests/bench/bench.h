@@ -107,6 +107,11 @@ void bench_cpu_model(char model[BENCH_MODEL_BYTES]);
 int bench_fail(const char *format, ...)
     __attribute__((__format__(__printf__, 1, 2)));
 
+/* The number in text, of this option, within bounds; 0, or -1 with a
+ * complaint. */
+int bench_number(char option, const char *text, unsigned long min,
+    unsigned long max, size_t *out);
+
 /* Remove a directory and all that is in it; one that is absent is fine. */
 void bench_remove_tree(const char *path);
 

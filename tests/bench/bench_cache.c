@@ -69,25 +69,6 @@ print_usage(FILE *file)
 /* --- options --------------------------------------------------------------- */
 
 static int
-parse_number(char option, const char *text, unsigned long min,
-    unsigned long max, size_t *out)
-{
-	unsigned long number;
-	char *end;
-	int rc = 0;
-
-	errno = 0;
-	number = strtoul(text, &end, 10);
-	if (errno != 0 || end == text || *end != '\0' || *text == '-' ||
-	    number < min || number > max)
-		rc = bench_fail("-%c %s: not a number from %lu to %lu", option,
-		    text, min, max);
-	else
-		*out = number;
-	return rc;
-}
-
-static int
 parse_seconds(const char *text, double *out)
 {
 	double seconds;
@@ -115,7 +96,7 @@ parse_counts(char *text, struct bench_options *options)
 	options->n_counts = 0;
 	for (word = strtok_r(text, ",", &rest); word != NULL && rc == 0;
 	     word = strtok_r(NULL, ",", &rest)) {
-		rc = parse_number('p', word, 1, BENCH_PROCESSES_MAX, &number);
+		rc = bench_number('p', word, 1, BENCH_PROCESSES_MAX, &number);
 		if (rc == 0 && options->n_counts == BENCH_COUNTS_MAX)
 			rc = bench_fail("-p: more than %d counts",
 			    BENCH_COUNTS_MAX);
@@ -208,14 +189,14 @@ parse_option(int option, struct bench_options *options)
 
 	switch (option) {
 	case 'b':
-		rc = parse_number('b', optarg, BENCH_RECORD_MIN,
+		rc = bench_number('b', optarg, BENCH_RECORD_MIN,
 		    BENCH_RECORD_MAX, &shape->record_len);
 		break;
 	case 'd':
 		shape->dir = optarg;
 		break;
 	case 'n':
-		rc = parse_number('n', optarg, RECORDS_MIN, RECORDS_MAX,
+		rc = bench_number('n', optarg, RECORDS_MIN, RECORDS_MAX,
 		    &shape->records);
 		break;
 	case 'o':
@@ -225,7 +206,7 @@ parse_option(int option, struct bench_options *options)
 		rc = parse_counts(optarg, options);
 		break;
 	case 'r':
-		rc = parse_number('r', optarg, 1, BENCH_ROUNDS_MAX, &number);
+		rc = bench_number('r', optarg, 1, BENCH_ROUNDS_MAX, &number);
 		options->rounds = (unsigned)number;
 		break;
 	case 'S':

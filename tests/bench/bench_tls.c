@@ -697,25 +697,6 @@ print_usage(FILE *file)
 }
 
 static int
-parse_number(char option, const char *text, unsigned long min,
-    unsigned long max, size_t *out)
-{
-	unsigned long number;
-	char *end;
-	int rc = 0;
-
-	errno = 0;
-	number = strtoul(text, &end, 10);
-	if (errno != 0 || end == text || *end != '\0' || *text == '-' ||
-	    number < min || number > max)
-		rc = bench_fail("-%c %s: not a number from %lu to %lu", option,
-		    text, min, max);
-	else
-		*out = number;
-	return rc;
-}
-
-static int
 parse_tests(char *text, struct options *options)
 {
 	char *rest = NULL, *word;
@@ -746,13 +727,13 @@ parse_option(int option, struct options *options)
 
 	switch (option) {
 	case 'b':
-		rc = parse_number('b', optarg, 1, BLOCK_MAX, &options->block);
+		rc = bench_number('b', optarg, 1, BLOCK_MAX, &options->block);
 		break;
 	case 'd':
 		options->dir = optarg;
 		break;
 	case 'n':
-		rc = parse_number('n', optarg, PAIRS_MIN, PAIRS_MAX,
+		rc = bench_number('n', optarg, PAIRS_MIN, PAIRS_MAX,
 		    &options->pairs);
 		break;
 	case 't':

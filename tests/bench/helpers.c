@@ -239,3 +239,22 @@ bench_histogram_quantile(const struct bench_histogram *histogram, double share)
 	}
 	return found;
 }
+
+int
+bench_number(char option, const char *text, unsigned long min,
+    unsigned long max, size_t *out)
+{
+	unsigned long number;
+	char *end;
+	int rc = 0;
+
+	errno = 0;
+	number = strtoul(text, &end, 10);
+	if (errno != 0 || end == text || *end != '\0' || *text == '-' ||
+	    number < min || number > max)
+		rc = bench_fail("-%c %s: not a number from %lu to %lu", option,
+		    text, min, max);
+	else
+		*out = number;
+	return rc;
+}

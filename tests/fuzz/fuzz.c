@@ -157,3 +157,18 @@ fuzz_cache(const char *dir)
 	MUST(sc_cache_open(&cache, &config, 1, &opened) == SESSCACHE_OK);
 	return cache;
 }
+
+struct sesscache *
+fuzz_handle(void)
+{
+	struct sesscache_options *options = NULL;
+	struct sesscache *handle = NULL;
+
+	MUST(sesscache_options_new(&options) == SESSCACHE_OK);
+	MUST(sesscache_options_set(options, "dir", fuzz_dir()) == SESSCACHE_OK);
+	MUST(sesscache_options_set(options, "size", "1M") == SESSCACHE_OK);
+	MUST(sesscache_options_set(options, "log", "off") == SESSCACHE_OK);
+	MUST(sesscache_open(&handle, options) == SESSCACHE_OK);
+	sesscache_options_free(options);
+	return handle;
+}

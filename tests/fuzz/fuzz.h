@@ -64,4 +64,7 @@ void fuzz_path(char *out, size_t size, const char *name);
 /* The smallest cache, new in this directory. */
 struct sc_cache *fuzz_cache(const char *dir);
 
+/* The same in fuzz_dir(), silent, as an application has it. */
+struct sesscache *fuzz_handle(void);
+
 #endif

@@ -110,15 +110,9 @@ finish(void)
 static void
 begin(void)
 {
-	struct sesscache_options *options = NULL;
 	int i;
 
-	MUST(sesscache_options_new(&options) == SESSCACHE_OK);
-	MUST(sesscache_options_set(options, "dir", fuzz_dir()) == SESSCACHE_OK);
-	MUST(sesscache_options_set(options, "size", "1M") == SESSCACHE_OK);
-	MUST(sesscache_options_set(options, "log", "off") == SESSCACHE_OK);
-	MUST(sesscache_open(&handle, options) == SESSCACHE_OK);
-	sesscache_options_free(options);
+	handle = fuzz_handle();
 	MUST(tls_identity_new(&identity, "localhost", 0));
 	(void)atexit(finish);
 	for (i = 0; i < KINDS; i++)
