@@ -138,7 +138,7 @@ static int
 add_flight(void *cache, time_t expires_at, const gnutls_datum_t *key,
     const gnutls_datum_t *data)
 {
-	static const uint8_t name[12] = "first flight";
+	static const uint8_t name[12] = "flight key:";
 	enum sesscache_status status = SESSCACHE_EINVAL;
 	uint8_t id[SESSCACHE_ID_MAX_LEN];
 	int answer = GNUTLS_E_DB_ERROR;

@@ -1039,12 +1039,26 @@ make_young(SSL_SESSION *session)
 }
 
 /*
+ * OpenSSL 4.0 takes from the age that a client sends, a sum modulo 2^32, what
+ * was added to it, and stays at 0 where the sum has run over (see
+ * ossl_time_subtract() in tls_parse_ctos_psk()): one ticket of 3,600 is too
+ * young to it after 20 minutes, and resumes without its early data.
+ */
+static unsigned
+refusals_by_openssl(void)
+{
+	return OPENSSL_VERSION_NUMBER >= 0x40000000L ? 1 : 0;
+}
+
+/*
  * The end of early data is to OpenSSL the start of another handshake, which
  * must not make the session a new one; also where the time of day stands still.
  */
 START_TEST(session_of_early_data_ends_with_its_lifetime)
 {
 	const struct setup setup = combination(_i / 2);
+	unsigned left = _i % 2 == 0 ? refusals_by_openssl() : 0;
+	enum outcome outcome;
 	SSL_SESSION *session;
 
 	worker_open(&worker, &setup);
@@ -1053,8 +1067,11 @@ START_TEST(session_of_early_data_ends_with_its_lifetime)
 		test_clock_pass(LIFETIME / 3 - 1);
 		if (_i % 2 == 1)
 			test_clock_set(-(LIFETIME / 3 - 1));
-		ck_assert_int_eq(converse(&worker, session, true, &session),
-		    ACCEPTED);
+		outcome = converse(&worker, session, true, &session);
+		if (outcome == RESUMED && left > 0)
+			left--;
+		else
+			ck_assert_int_eq(outcome, ACCEPTED);
 	}
 	test_clock_pass(4);
 	make_young(session);

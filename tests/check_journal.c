@@ -100,6 +100,30 @@ START_TEST(forgotten_record_is_unknown)
 }
 END_TEST
 
+/* An older version of it may be in the tree. */
+START_TEST(record_that_was_given_up_is_removed)
+{
+	uint64_t seq = 0;
+
+	put(1, 7, "a");
+	put(2, 0, "b");
+	put(3, 0, "c");
+	sc_journal_remove(&journal, 2);
+	sc_journal_give_up_all(&journal);
+	for (seq = 1; seq <= 3; seq++)
+		ck_assert_int_eq(answer(seq), SC_JOURNAL_REMOVED);
+	ck_assert(!sc_journal_find_alias(&journal, 7, &seq));
+	ck_assert_uint_eq(journal.removals, 3);
+	ck_assert_uint_eq(journal.count, 0);
+	for (seq = 1; sc_journal_can_remove(&journal); seq++)
+		sc_journal_remove(&journal, 100 + seq);
+	put(1, 0, "d");
+	sc_journal_give_up_all(&journal); /* there is no room to say more */
+	ck_assert(sc_journal_is_sound(&journal));
+	ck_assert_uint_eq(journal.count, 0);
+}
+END_TEST
+
 START_TEST(alias_leads_to_its_newest_live_record)
 {
 	uint64_t seq = 0;
@@ -244,6 +268,7 @@ main(void)
 	tcase_add_test(tc, cleared_journal_knows_nothing);
 	tcase_add_test(tc, last_word_on_a_record_counts);
 	tcase_add_test(tc, forgotten_record_is_unknown);
+	tcase_add_test(tc, record_that_was_given_up_is_removed);
 	tcase_add_test(tc, alias_leads_to_its_newest_live_record);
 	tcase_add_test(tc, journal_is_full_by_count_by_bytes_and_by_removals);
 	tcase_add_loop_test(tc, order_is_that_of_the_numbers, 0, 20);

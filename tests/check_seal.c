@@ -15,7 +15,7 @@ enum { EPOCH = 100 /* seconds */, DATA = 50, SEALED = DATA + SC_RECORD_TAG };
 static struct sc_keys *keys;
 static struct sc_seal seal;
 static uint64_t owner;
-static uint8_t head[20] = "the head of a record";
+static uint8_t head[] = "the head of a record";
 static uint8_t data[DATA] = "secret";
 
 static void

@@ -843,6 +843,32 @@ START_TEST(size_that_is_too_small_changes_nothing)
 }
 END_TEST
 
+/* A worker that was killed in it leaves some shards of another size. */
+START_TEST(resize_that_came_to_no_end_is_ended_by_the_next_opener)
+{
+	struct sc_store_config config = usual_config();
+	struct sc_store_opened opened;
+	struct sc_store *other = NULL;
+	uint64_t whole;
+
+	close_store();
+	test_remove_tree(test_dir(""));
+	open_usual(4 * MIB, 2);
+	whole = test_measure(test_dir("")).bytes;
+	ck_done(sc_shard_remake(store, 0, MIB, true));
+	ck_done(put(0, SESSCACHE_NEWCOMER, 1, 0, USUAL));
+	ck_assert_uint_lt(test_measure(test_dir("")).bytes, whole - MIB / 2);
+	config.size_bytes = 4 * MIB;
+	config.resize = _i == 1;
+	ck_done(sc_store_open(&other, &config, &opened));
+	sc_store_close(other);
+	ck_assert(!opened.resized); /* it has the size that it had */
+	ck_assert_uint_eq(test_measure(test_dir("")).bytes, whole);
+	ck_assert_uint_eq(sc_store_size(store), 4 * MIB);
+	ck_assert(has(0, 1, 0, USUAL));
+}
+END_TEST
+
 struct pipes {
 	int to_child[2];
 	int to_parent[2];
@@ -1839,6 +1865,8 @@ add_sizes(Suite *suite)
 	tcase_add_test(tc, shrinking_keeps_the_newest);
 	tcase_add_test(tc, full_store_of_long_records_shrinks);
 	tcase_add_test(tc, size_that_is_too_small_changes_nothing);
+	tcase_add_loop_test(tc,
+	    resize_that_came_to_no_end_is_ended_by_the_next_opener, 0, 2);
 	tcase_add_test(tc, processes_that_have_it_mapped_follow_a_resize);
 }
 

@@ -2,11 +2,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
 #
 # The first five minutes of a stranger: from a clean clone of HEAD in a bare
-# Debian bookworm, ./bootstrap demo and ./bootstrap check, once as root and
-# once as a user with sudo.  Needs root, debootstrap, git and a Debian mirror;
-# takes some ten minutes and 2 GB, so it is no part of make check.
+# Debian, ./bootstrap demo and ./bootstrap check, once as root and once as a
+# user with sudo.  Needs root, debootstrap, git and a Debian mirror; takes some
+# ten minutes and 2 GB, so it is no part of make check.
 #
-#   tests/chroot.sh [root|user]...     MIRROR and TMPDIR may be set
+#   tests/chroot.sh [root|user]...
+#
+# SUITE (bookworm; others bring a newer compiler, OpenSSL and LMDB), MIRROR and
+# TMPDIR may be set.
 set -eu
 
 [ "$(id -u)" -eq 0 ] || {
@@ -21,6 +24,7 @@ for program in debootstrap git chroot mount; do
 done
 
 source=$(cd "$(dirname "$0")/.." && pwd)
+suite=${SUITE:-bookworm}
 mirror=${MIRROR:-http://deb.debian.org/debian}
 work=$(mktemp -d)
 base=$work/base
@@ -79,8 +83,8 @@ as_user() {
 	enter "$work/user" "su stranger -c 'cd /home/sesscache && $both'"
 }
 
-echo "== debootstrap bookworm from $mirror =="
-debootstrap --variant=minbase bookworm "$base" "$mirror" >"$work/log" 2>&1 || {
+echo "== debootstrap $suite from $mirror =="
+debootstrap --variant=minbase "$suite" "$base" "$mirror" >"$work/log" 2>&1 || {
 	tail -20 "$work/log"
 	exit 1
 }

@@ -190,11 +190,20 @@ openssl_resumes() {
 
 tls13=NORMAL:-VERS-ALL:+VERS-TLS1.3
 
+early_client=gnutls
+
 early_data_is_accepted() {
 	protocol=TLS1.3
 	for _ in 1 2 3 4 5; do
 		gnutls "$port" --priority "$tls13" --waitresumption \
-		    --earlydata "$work/early" || fail "early data: $?"
+		    --earlydata "$work/early" && failed=0 || failed=$?
+		# That of 3.8.9 sends none to the server of GnuTLS either.
+		if grep -q '^error sending early data' "$work/cli"; then
+			echo "skipped: this gnutls-cli cannot send early data"
+			early_client=openssl
+			return
+		fi
+		[ "$failed" -eq 0 ] || fail "early data: $failed"
 		resumes "early data"
 		[ "$(body early-data)" -eq 0 ] || break
 	done
@@ -217,10 +226,22 @@ openssl_early_data_is_accepted() {
 	echo "ok: early data from openssl s_client"
 }
 
+gnutls_early_data() {
+	! gnutls "$1" --priority "$tls13" --waitresumption \
+	    --earlydata "$work/early" || fail "it was answered"
+}
+
+openssl_early_data() {
+	(port=$1; s_client -tls1_3 -sess_out "$work/session")
+	timeout 20 openssl s_client -connect "127.0.0.1:$1" -quiet -tls1_3 \
+	    -sess_in "$work/session" -early_data "$work/early" </dev/null \
+	    >"$work/page" 2>"$work/cli" || :
+	[ ! -s "$work/page" ] || fail "it was answered"
+}
+
 capture() {
 	tap capture
-	gnutls "$tap_port" --priority "$tls13" --waitresumption \
-	    --earlydata "$work/early" && fail "it was answered"
+	"${early_client}_early_data" "$tap_port"
 	wait "$tap" || fail "the tap"
 	tap=
 	[ -s "$work/flight" ] || fail "no first flight"

@@ -5,6 +5,7 @@
 unit_tests = \
 	tests/check_address \
 	tests/check_cache \
+	tests/check_coexist \
 	tests/check_early \
 	tests/check_evict \
 	tests/check_failures \
@@ -21,10 +22,12 @@ unit_tests = \
 	tests/check_race \
 	tests/check_realm \
 	tests/check_record \
+	tests/check_recovery \
 	tests/check_resume \
 	tests/check_seal \
 	tests/check_secrets \
 	tests/check_settings \
+	tests/check_stopped \
 	tests/check_store
 
 # Those of them that use threads, for ThreadSanitizer.
@@ -56,6 +59,8 @@ shell_tests = \
 dist_check_SCRIPTS += $(rule_tests) $(shell_tests)
 TESTS += $(rule_tests) $(shell_tests)
 EXTRA_DIST += tests/gcov.sh tests/gnutls-tap.py
+EXTRA_DIST += tests/models.sh tests/models/hand.pml tests/models/remake.pml \
+	tests/models/ring.pml tests/models/take.pml
 EXTRA_DIST += tests/common.sh tests/chroot.sh tests/install.sh tests/valgrind.sh
 EXTRA_DIST += tests/clients/Client.java tests/clients/client.js \
 	tests/clients/client.py
@@ -120,9 +125,39 @@ tests_check_secrets_SOURCES = \
 	tests/secrets.c \
 	tests/secrets.h
 
+# Where a process stops.
+tests_check_stopped_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=mdb_get,--wrap=RAND_priv_bytes \
+	-Wl,--wrap=sc_journal_put,--wrap=sc_journal_remove \
+	-Wl,--wrap=sc_room_delete,--wrap=sc_seal_close \
+	-Wl,--wrap=sc_seal_close_blob,--wrap=sc_seal_open \
+	-Wl,--wrap=sc_shard_open,--wrap=sc_store_flush \
+	-Wl,--wrap=sc_store_usage,--wrap=sc_tree_commit \
+	-Wl,--wrap=sc_tree_delete,--wrap=sc_tree_open,--wrap=sc_tree_put
+
 # The linker leads calls between the objects of the library to where a process
-# may be killed: tests/torture/points.c.
+# may be killed: in the test itself, and in tests/torture/points.c.
+recovery_points = \
+	pthread_mutex_clocklock \
+	pthread_mutex_timedlock \
+	sc_cache_put \
+	sc_journal_put \
+	sc_journal_remove \
+	sc_lock_release \
+	sc_room_delete \
+	sc_seal_close_blob \
+	sc_tree_begin \
+	sc_tree_commit \
+	sc_tree_delete \
+	sc_tree_open \
+	sc_tree_put \
+	sc_tree_read \
+	sc_tree_read_before \
+	sc_verify_file
+tests_check_recovery_LDFLAGS = $(AM_LDFLAGS) $(recovery_points:%=-Wl,--wrap=%)
+
 torture_points = \
+	pthread_mutex_timedlock \
 	sc_journal_put \
 	sc_journal_remove \
 	sc_lock_release \
@@ -130,21 +165,25 @@ torture_points = \
 	sc_room_delete \
 	sc_seal_close_blob \
 	sc_shard_open \
+	sc_shard_remake \
 	sc_store_drop \
 	sc_tree_commit \
 	sc_tree_forget \
 	sc_tree_open \
-	sc_tree_put
+	sc_tree_put \
+	sc_tree_read_before
 tests_torture_torture_SOURCES = \
 	tests/torture/adversary.c \
 	tests/torture/adversary.h \
 	tests/torture/calls.c \
 	tests/torture/handshakes.c \
 	tests/torture/jobs.c \
+	tests/torture/jumps.c \
 	tests/torture/observer.c \
 	tests/torture/points.c \
 	tests/torture/points.h \
 	tests/torture/slots.c \
+	tests/torture/threads.c \
 	tests/torture/torture.c \
 	tests/torture/torture.h
 tests_torture_torture_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests
@@ -201,15 +240,31 @@ check-threads:
 # memcheck's system calls, and memcheck's clock.  The sanitizers see these, and
 # the torture.
 valgrind_tests = $(filter-out tests/check_failures tests/check_faults \
-	tests/check_fork tests/check_hostile,$(unit_tests))
+	tests/check_fork tests/check_hostile tests/check_recovery \
+	tests/check_stopped,$(unit_tests))
 
 check-valgrind:
 	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(valgrind_tests)' \
 	    LOG_COMPILER='$(srcdir)/tests/valgrind.sh'
+
+# Those whose threads meet in locks alone: helgrind knows no atomic operation
+# of C11, no lock whose owner died, no pthread_mutex_clocklock() (build with
+# CPPFLAGS=-DSC_TIMEDLOCK), and takes a forked child for its parent.
+# ThreadSanitizer knows all these.
+helgrind_tests = tests/check_handle tests/check_seal
+
+check-helgrind:
+	CK_FORK=no $(MAKE) $(AM_MAKEFLAGS) check TESTS='$(helgrind_tests)' \
+	    LOG_COMPILER=valgrind LOG_FLAGS='--quiet --tool=helgrind \
+	        --history-level=none --error-exitcode=1'
+
+# The models of the protocols, by spin.
+check-models:
+	top_srcdir='$(abs_top_srcdir)' $(srcdir)/tests/models.sh
 
 # make torture SECONDS=3600 TORTURE_FLAGS='-w 16'
 SECONDS = 60
 torture: tests/torture/torture
 	tests/torture/torture -t $(SECONDS) $(TORTURE_FLAGS)
 
-.PHONY: check-threads check-valgrind torture
+.PHONY: check-helgrind check-models check-threads check-valgrind torture

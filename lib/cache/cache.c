@@ -290,6 +290,7 @@ prepare(struct storing *st)
 		.id_len = in->id_len,
 	};
 	struct sc_place *place = &st->spot.place;
+	enum sesscache_status status;
 	struct sc_seal_of of;
 	uint32_t epoch;
 
@@ -308,8 +309,11 @@ prepare(struct storing *st)
 	st->stored.record.bytes = st->bytes;
 	st->stored.record.len = record.head_len + in->data_len + SC_RECORD_TAG;
 	of = seal_of(&record, *place, st->bytes);
-	return sc_seal_close(&cache->seal, epoch, &of, in->data, in->data_len,
+	status = sc_seal_close(&cache->seal, epoch, &of, in->data, in->data_len,
 	    st->bytes + record.head_len);
+	if (status == SESSCACHE_EBUSY) /* the keys: no shard counts that */
+		count(cache, place->shard, SC_COUNT_BUSY);
+	return status;
 }
 
 /*
@@ -515,6 +519,18 @@ look_inside(struct looking *lk)
 	return status;
 }
 
+/* Outside the gate: the key of what was found. */
+static enum sesscache_status
+get_ready(struct looking *lk)
+{
+	enum sesscache_status status;
+
+	status = sc_seal_get_ready(&lk->cache->seal, lk->found.record.epoch);
+	if (status == SESSCACHE_EBUSY)
+		count(lk->cache, lk->spot.place.shard, SC_COUNT_BUSY);
+	return status;
+}
+
 static enum sesscache_status
 look(struct looking *lk)
 {
@@ -531,12 +547,9 @@ look(struct looking *lk)
 		sc_store_leave(store, shard);
 		if (status != SESSCACHE_EBUSY)
 			return status;
-		if (lk->unready)
-			status = sc_seal_get_ready(&lk->cache->seal,
-			    lk->found.record.epoch);
-		else
-			status = sc_store_flush(store, shard, SC_FLUSH_FULL,
-			    lk->now);
+		status = lk->unready ?
+		    get_ready(lk) :
+		    sc_store_flush(store, shard, SC_FLUSH_FULL, lk->now);
 		if (status != SESSCACHE_OK)
 			return status;
 	}
@@ -574,6 +587,8 @@ open_found(struct looking *lk)
 	status = sc_seal_open(&lk->cache->seal, found->record.epoch, &of,
 	    found->bytes + found->record.head_len, found->record.sealed_len,
 	    lk->lookup->buf);
+	if (status == SESSCACHE_EBUSY)
+		count(lk->cache, found->place.shard, SC_COUNT_BUSY);
 	if (status != SESSCACHE_ECORRUPT)
 		return status;
 	count(lk->cache, found->place.shard, SC_COUNT_UNREADABLE);

@@ -370,7 +370,9 @@ sc_seal_close(const struct sc_seal *seal, uint32_t epoch,
 	int len = 0, rest = 0;
 
 	use(seal);
-	if (local.sealer.epoch != epoch)
+	/* A key that was destroyed seals nothing more that would ever open. */
+	if (local.sealer.epoch != epoch ||
+	    atomic_load(&slot(seal, epoch)->number) != epoch)
 		status = take_key(seal, &local.sealer, epoch, 1);
 	if (status == SESSCACHE_MISS) { /* destroyed just now: a race lost */
 		atomic_store(&seal->keys->next_tend, 0);

@@ -3,6 +3,7 @@
  * Handles: opening, closing, and the calls on records of any kind.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,14 +14,49 @@
 
 #include "front/handle.h"
 
+#define CLOCK_OFFSETS "/proc/self/timens_offsets"
+
+static const int64_t ns_per_second = 1000000000;
+
+/* By how much the clock of this time namespace is ahead of the system's. */
+static atomic_int_least64_t ahead_ns;
+
+static enum sesscache_status
+find_clock(void)
+{
+	int fd = open(CLOCK_OFFSETS, O_RDONLY | O_CLOEXEC);
+	char text[256] = "";
+	const char *line;
+	long long seconds;
+	long ns;
+
+	if (fd < 0 && errno == ENOENT)
+		return SESSCACHE_OK; /* a kernel without time namespaces */
+	if (fd < 0 || read(fd, text, sizeof(text) - 1) < 0) {
+		if (fd >= 0)
+			close(fd);
+		return sc_fail(SESSCACHE_ESYS,
+		    "cannot read " CLOCK_OFFSETS ": %s", strerror(errno));
+	}
+	close(fd);
+	line = strstr(text, "boottime");
+	if (line != NULL &&
+	    sscanf(line, "boottime %lld %ld", &seconds, &ns) == 2)
+		atomic_store(&ahead_ns, seconds * ns_per_second + ns);
+	return SESSCACHE_OK;
+}
+
 uint32_t
 sc_now(void)
 {
 	struct timespec now;
+	int64_t ns;
 
-	/* One more: 0 is before everything that was ever stored. */
 	clock_gettime(CLOCK_BOOTTIME, &now);
-	return (uint32_t)now.tv_sec + 1;
+	ns = (int64_t)now.tv_sec * ns_per_second + now.tv_nsec -
+	    atomic_load_explicit(&ahead_ns, memory_order_relaxed);
+	/* One more: 0 is before everything that was ever stored. */
+	return (uint32_t)(ns / ns_per_second) + 1;
 }
 
 /* --- log ----------------------------------------------------------------- */
@@ -116,9 +152,11 @@ open_cache(struct sesscache *handle)
 		    options->ticket_key_lifetime_seconds,
 	};
 	struct sc_cache_opened opened;
-	enum sesscache_status status;
+	enum sesscache_status status = find_clock();
 
-	status = sc_cache_open(&handle->cache, &config, sc_now(), &opened);
+	if (status == SESSCACHE_OK)
+		status = sc_cache_open(&handle->cache, &config, sc_now(),
+		    &opened);
 	if (status == SESSCACHE_OK) {
 		log_opened(handle, &opened);
 		warn_of_settings(options);

@@ -20,7 +20,10 @@ struct sesscache {
 /* One more owner; each is released with sesscache_close(). */
 void sc_handle_ref(struct sesscache *handle);
 
-/* Seconds on CLOCK_BOOTTIME: does not jump, the same in all processes. */
+/*
+ * Seconds on CLOCK_BOOTTIME: does not jump, and is the same in all processes,
+ * in whatever time namespace they are when they open a cache.
+ */
 uint32_t sc_now(void);
 
 /*

@@ -31,29 +31,21 @@ is_whole(const struct sc_journal_entry *entry)
 	    entry->queue <= SESSCACHE_REGULAR;
 }
 
-/* So many removals; never more than there can be, whatever it says. */
-static inline uint32_t
-removals(const struct sc_journal *journal)
-{
-	return journal->removals < SC_JOURNAL_REMOVALS ? journal->removals :
-							 SC_JOURNAL_REMOVALS;
-}
-
-void
-sc_journal_clear(struct sc_journal *journal)
-{
-	journal->removals = 0;
-	sc_journal_clear_records(journal);
-}
-
-void
-sc_journal_clear_records(struct sc_journal *journal)
+static void
+clear_records(struct sc_journal *journal)
 {
 	journal->count = 0;
 	keep_order();
 	journal->bytes = 0;
 	journal->aliases = 0;
 	journal->lowest = UINT64_MAX;
+}
+
+void
+sc_journal_clear(struct sc_journal *journal)
+{
+	journal->removals = 0;
+	clear_records(journal);
 }
 
 bool
@@ -137,12 +129,26 @@ sc_journal_remove(struct sc_journal *journal, uint64_t seq)
 }
 
 void
+sc_journal_give_up_all(struct sc_journal *journal)
+{
+	uint32_t i;
+
+	for (i = 0; i < sc_journal_count(journal); i++) {
+		if (atomic_load_explicit(&journal->entries[i].dead,
+			memory_order_relaxed) == 0 &&
+		    sc_journal_can_remove(journal))
+			sc_journal_remove(journal, journal->seqs[i]);
+	}
+	clear_records(journal);
+}
+
+void
 sc_journal_forget(struct sc_journal *journal, uint64_t seq)
 {
 	uint32_t i;
 
 	kill_entries(journal, seq, sc_journal_count(journal));
-	for (i = 0; i < removals(journal); i++) {
+	for (i = 0; i < sc_journal_removals(journal); i++) {
 		if (journal->removed[i] == seq)
 			journal->removed[i] = 0; /* no record has number 0 */
 	}
@@ -178,7 +184,7 @@ sc_journal_find(const struct sc_journal *journal, uint64_t seq,
 		*queue = (enum sesscache_queue)entry->queue;
 		return SC_JOURNAL_FOUND;
 	}
-	for (i = 0; i < removals(journal); i++) {
+	for (i = 0; i < sc_journal_removals(journal); i++) {
 		if (journal->removed[i] == seq)
 			return SC_JOURNAL_REMOVED;
 	}

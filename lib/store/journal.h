@@ -52,7 +52,10 @@ enum sc_journal_answer {
 };
 
 void sc_journal_clear(struct sc_journal *journal);
-void sc_journal_clear_records(struct sc_journal *journal); /* alone */
+
+/* Instead of its records there are removals: as far as there is room for
+ * these, no older version of a record comes back. */
+void sc_journal_give_up_all(struct sc_journal *journal);
 
 /* Whether its counts are possible ones; else it is damaged. */
 bool sc_journal_is_sound(const struct sc_journal *journal);
@@ -69,6 +72,14 @@ sc_journal_count(const struct sc_journal *journal)
 {
 	return journal->count < SC_JOURNAL_ENTRIES ? journal->count :
 						     SC_JOURNAL_ENTRIES;
+}
+
+/* The same of removals. */
+static inline uint32_t
+sc_journal_removals(const struct sc_journal *journal)
+{
+	return journal->removals < SC_JOURNAL_REMOVALS ? journal->removals :
+							 SC_JOURNAL_REMOVALS;
 }
 
 /* Room for one more record of this length, or for one more removal. */

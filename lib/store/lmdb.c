@@ -12,6 +12,10 @@
 
 #include "store/tree.h"
 
+#if MDB_VERSION_MAJOR != 0
+#error "verify.c knows the files of LMDB 0.9 only"
+#endif
+
 enum {
 	CHUNK = 2000,   /* bytes: two pieces and their headers fill a page */
 	CHUNK_BITS = 4, /* of a key: the piece */
@@ -380,12 +384,19 @@ gather(struct sc_tree *tree, uint64_t seq, const MDB_val *first, uint8_t *buf,
 	return rc;
 }
 
+/* Of a call whose arguments are ours: what LMDB finds invalid is the file. */
+static int
+blame_file(int rc)
+{
+	return rc == EINVAL ? MDB_CORRUPTED : rc;
+}
+
 static enum sesscache_status
 from_read(int rc)
 {
 	if (rc == ERANGE)
 		return SESSCACHE_ETOOBIG;
-	return from_lmdb(rc, "reading a data file");
+	return from_lmdb(blame_file(rc), "reading a data file");
 }
 
 enum sesscache_status
@@ -442,6 +453,8 @@ sc_tree_read_from(struct sc_tree *tree, uint32_t commits,
 	if (rc != 0)
 		return from_read(rc);
 	rc = mdb_cursor_get(cursor, &key, &val, MDB_SET_RANGE);
+	if (rc == 0 && val_u64(&key) < first)
+		rc = MDB_CORRUPTED; /* or a scan would go round for ever */
 	if (rc == 0) {
 		*seq = key_seq(val_u64(&key));
 		rc = gather(tree, *seq, &val, buf, size, len);
@@ -549,7 +562,7 @@ sc_tree_usage(struct sc_tree *tree, uint32_t commits,
 static enum sesscache_status
 from_write(int rc)
 {
-	return from_lmdb(rc, "writing a data file");
+	return from_lmdb(blame_file(rc), "writing a data file");
 }
 
 enum sesscache_status

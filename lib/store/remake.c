@@ -193,8 +193,11 @@ open_verified(struct sc_store *store, unsigned shard, int fd,
 	return status;
 }
 
-enum sesscache_status
-sc_shard_open(struct sc_store *store, unsigned shard)
+/* The file of a shard, as one of the ways to open it wants it. */
+static enum sesscache_status
+open_file(struct sc_store *store, unsigned shard,
+    enum sesscache_status (
+	*open_it)(struct sc_store *, unsigned, int, const struct stat *))
 {
 	enum sesscache_status status;
 	struct stat st;
@@ -211,7 +214,7 @@ sc_shard_open(struct sc_store *store, unsigned shard)
 		    store->dir.path, name);
 	if (status != SESSCACHE_OK)
 		return status;
-	status = open_verified(store, shard, fd, &st);
+	status = open_it(store, shard, fd, &st);
 	close(fd);
 	/* Of a file that LMDB does not take for one of its own. */
 	if (status == SESSCACHE_EFORMAT)
@@ -219,6 +222,36 @@ sc_shard_open(struct sc_store *store, unsigned shard)
 	return status == SESSCACHE_OK ?
 	    status :
 	    sc_fail_in(status, store->dir.path, name);
+}
+
+enum sesscache_status
+sc_shard_open(struct sc_store *store, unsigned shard)
+{
+	enum sesscache_status status = open_file(store, shard, open_verified);
+
+	store->shard[shard].late = status == SESSCACHE_EBUSY;
+	return status;
+}
+
+/* Nobody commits inside the gate. */
+static enum sesscache_status
+open_late(struct sc_store *store, unsigned shard, int fd, const struct stat *st)
+{
+	enum sesscache_status status = verify(store, shard, fd, st);
+
+	if (status == SESSCACHE_OK) {
+		pthread_mutex_lock(&store->remap);
+		status = open_tree(store, shard, fd, st);
+		pthread_mutex_unlock(&store->remap);
+	}
+	return status;
+}
+
+enum sesscache_status
+sc_shard_open_late(struct sc_store *store, unsigned shard)
+{
+	store->shard[shard].late = false; /* whatever comes of it */
+	return sc_shard_check(store, shard, open_file(store, shard, open_late));
 }
 
 /* --- what is kept -------------------------------------------------------- */
@@ -343,7 +376,7 @@ keep(struct sc_store *store, unsigned shard, uint64_t file_bytes,
 	kept->area = (struct sc_area *)(void *)(kept->bytes + kept->size);
 	memcpy(kept->area, sh->area, sizeof(*kept->area));
 	/* One page in 128 is above the others in the trees. */
-	kept->pages = pages > spent ? (pages - spent) / 128 * 127 : 0;
+	kept->pages = pages > spent ? (pages - spent) * 127 / 128 : 0;
 	collect(store, shard, kept);
 	return SESSCACHE_OK;
 }
@@ -510,6 +543,7 @@ remake_locked(struct sc_store *store, unsigned shard, uint64_t file_bytes,
 	sc_tree_close(sh->tree);
 	sh->tree = NULL;
 	sh->area = NULL;
+	sh->late = false;
 	atomic_store(&sh->state->file_bytes, file_bytes);
 	status = make_tree(store, shard, fd, kept);
 	while (status == SESSCACHE_ENOSPC && skip_oldest(kept)) {
@@ -549,7 +583,9 @@ sc_shard_remake(struct sc_store *store, unsigned shard, uint64_t file_bytes,
 		goto rest;
 	if (event == SC_LOCK_REPAIRED)
 		sc_shard_repaired(store, shard);
-	if (keep_newest && sh->tree != NULL)
+	if (keep_newest && sh->late)
+		status = sc_shard_open_late(store, shard);
+	else if (keep_newest && sh->tree != NULL)
 		status = sc_shard_remap(store, shard);
 	if (keep_newest && sh->tree != NULL && status == SESSCACHE_OK)
 		status = keep(store, shard, file_bytes, &kept);

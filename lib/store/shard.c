@@ -102,21 +102,28 @@ sc_shard_in_child(void)
  * take that lock again and correct it.  The gate is taken by the next store.
  */
 static void
-doubt(struct sc_shard *sh)
+doubt(struct sc_store *store, unsigned shard)
 {
+	struct sc_shard *sh = &store->shard[shard];
 	enum sc_lock_event event;
 
 	if (sc_lock_seems_free(&sh->state->work) ||
 	    pthread_mutex_trylock(&sh->work) != 0)
 		return;
-	if (sc_lock_take(&sh->state->work, SC_LOCK_TRY, &event) == SESSCACHE_OK)
+	if (sc_lock_take(&sh->state->work, SC_LOCK_TRY, &event) ==
+	    SESSCACHE_OK) {
+		if (event == SC_LOCK_REPAIRED)
+			sc_shard_repaired(store, shard);
 		sc_lock_release(&sh->state->work);
+	}
 	pthread_mutex_unlock(&sh->work);
 }
 
 static bool
-seems_usable(struct sc_shard *sh)
+seems_usable(struct sc_store *store, unsigned shard)
 {
+	struct sc_shard *sh = &store->shard[shard];
+
 	if (atomic_load_explicit(&sh->state->broken, memory_order_relaxed) != 0)
 		return false;
 	if (sc_lock_seems_free(&sh->state->gate) &&
@@ -124,7 +131,7 @@ seems_usable(struct sc_shard *sh)
 		return true;
 	if (turn % DOUBT != 0)
 		return false;
-	doubt(sh);
+	doubt(store, shard);
 	return true;
 }
 
@@ -138,7 +145,7 @@ sc_store_pick(struct sc_store *store)
 		turn = atomic_fetch_add(&threads, 7) + (unsigned)getpid() + 1;
 	for (i = 0; i < store->shards; i++) {
 		shard = turn++ & (store->shards - 1);
-		if (seems_usable(&store->shard[shard]))
+		if (seems_usable(store, shard))
 			return shard;
 	}
 	return turn++ & (store->shards - 1);
@@ -225,7 +232,10 @@ sc_store_enter(struct sc_store *store, unsigned shard, unsigned wait_ms)
 		count_event(store, shard, status, event);
 	if (status != SESSCACHE_OK)
 		return status;
-	if (atomic_load_explicit(&sh->state->broken, memory_order_relaxed) ||
+	if (sh->late)
+		status = sc_shard_open_late(store, shard);
+	else if (atomic_load_explicit(&sh->state->broken,
+		     memory_order_relaxed) ||
 	    sh->tree == NULL)
 		status = sc_fail(SESSCACHE_ECORRUPT,
 		    "shard %u of %s is damaged; it is made anew when the "
@@ -520,7 +530,8 @@ count_journal(struct sc_shard *sh, const struct sc_journal *journal,
 		usage->records[journal->entries[i].queue & 1]++;
 		status = discount(sh, journal->seqs[i], usage);
 	}
-	for (i = 0; status == SESSCACHE_OK && i < journal->removals; i++) {
+	for (i = 0; status == SESSCACHE_OK && i < sc_journal_removals(journal);
+	     i++) {
 		for (j = 0; j < i; j++) {
 			if (journal->removed[j] == journal->removed[i])
 				break;
@@ -742,7 +753,8 @@ place_journal(struct sc_room *room, const struct sc_journal *journal)
 	struct sc_stored stored;
 	unsigned i, n;
 
-	for (i = 0; status == SESSCACHE_OK && i < journal->removals; i++)
+	for (i = 0; status == SESSCACHE_OK && i < sc_journal_removals(journal);
+	     i++)
 		status = erase_anywhere(room->write, journal->removed[i]);
 	n = sc_journal_order(journal, order);
 	for (i = 0; status == SESSCACHE_OK && i < n; i++) {
@@ -914,7 +926,7 @@ run_removals_first(struct sc_store *store, unsigned shard,
 	enum sesscache_status status = SESSCACHE_OK;
 
 	for (; status == SESSCACHE_OK && batch->journal != NULL &&
-	     part.first + REMOVALS < batch->journal->removals;
+	     part.first + REMOVALS < sc_journal_removals(batch->journal);
 	     part.first += REMOVALS)
 		status = run(store, shard, &part);
 	return status == SESSCACHE_OK ? run(store, shard, batch) : status;
@@ -950,7 +962,7 @@ run_surely(struct sc_store *store, unsigned shard, const struct batch *batch)
 		    batch->journal->count);
 		if (sc_store_enter(store, shard, SC_LOCK_SERVING_MS) ==
 		    SESSCACHE_OK) {
-			sc_journal_clear_records(batch->journal);
+			sc_journal_give_up_all(batch->journal);
 			sc_store_leave(store, shard);
 		}
 	}

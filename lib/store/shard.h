@@ -77,6 +77,7 @@ struct sc_shard {
 	struct sc_area *area;   /* in the tree's file */
 	uint64_t mark_bits;     /* of the area */
 	uint32_t generation;    /* the one that is mapped */
+	bool late;              /* not open yet: the gate could not be had */
 	pthread_mutex_t work;   /* held with the work lock; fork() waits */
 };
 
@@ -108,8 +109,15 @@ void sc_shard_take_area(struct sc_shard *sh);
 /* The name of a shard's file. */
 void sc_shard_name(char name[32], unsigned shard);
 
-/* Open a shard's file, as the control file describes it. */
+/*
+ * Open a shard's file, as the control file describes it.  SESSCACHE_EBUSY: a
+ * process is stopped in its gate; then it may be opened late.
+ */
 enum sesscache_status sc_shard_open(struct sc_store *store, unsigned shard)
+    SESSCACHE_MUST_CHECK;
+
+/* The same inside the gate, once, for a process that has it not open yet. */
+enum sesscache_status sc_shard_open_late(struct sc_store *store, unsigned shard)
     SESSCACHE_MUST_CHECK;
 
 /*

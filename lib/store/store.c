@@ -139,6 +139,23 @@ check_format(const struct sc_store *store, const struct sc_control *control)
 }
 
 /*
+ * Some containers give the boot an ID of their own.  Whoever has the cache is
+ * of this boot all the same: that it is made anew, by one container after the
+ * other, would do nobody good.
+ */
+static enum sesscache_status
+another_boot(const struct sc_store *store)
+{
+	if (flock(store->control_fd, LOCK_EX | LOCK_NB) != 0)
+		return sc_fail(SESSCACHE_EFORMAT,
+		    "%s is in use where the boot of the system has another ID, "
+		    "as in another container",
+		    store->dir.path);
+	return sc_fail(SESSCACHE_ECORRUPT,
+	    "%s is of another boot of the system", store->dir.path);
+}
+
+/*
  * Look at the head of a control file.  SESSCACHE_ECORRUPT and a sentence: it
  * is of no use to anybody, and may be made anew.
  */
@@ -163,8 +180,7 @@ check_control(struct sc_store *store, const struct stat *st)
 		    "%s/" CONTROL " is no control file of a cache",
 		    store->dir.path);
 	if (memcmp(head.boot_id, boot_id, sizeof(boot_id)) != 0)
-		return sc_fail(SESSCACHE_ECORRUPT,
-		    "%s is of another boot of the system", store->dir.path);
+		return another_boot(store);
 	status = check_format(store, &head);
 	if (status != SESSCACHE_OK)
 		return status;
@@ -259,11 +275,23 @@ make_shard_anew(struct sc_store *store, unsigned shard,
     struct sc_store_opened *opened)
 {
 	uint64_t size_bytes = atomic_load(&store->control->size_bytes);
+	char reason[sizeof(opened->repaired)];
+	enum sesscache_status status;
 
-	snprintf(opened->repaired, sizeof(opened->repaired), "%s",
-	    sesscache_detail());
-	return sc_shard_remake(store, shard,
+	snprintf(reason, sizeof(reason), "%s", sesscache_detail());
+	status = sc_shard_remake(store, shard,
 	    shard_bytes(size_bytes, store->shards), false);
+	if (status == SESSCACHE_OK)
+		memcpy(opened->repaired, reason, sizeof(reason));
+	return status;
+}
+
+/* A process that is stopped in the locks of one keeps nobody from the others.
+ */
+static enum sesscache_status
+or_late(enum sesscache_status status)
+{
+	return status == SESSCACHE_EBUSY ? SESSCACHE_OK : status;
 }
 
 static enum sesscache_status
@@ -277,6 +305,7 @@ open_shards(struct sc_store *store, bool may_repair,
 		status = sc_shard_open(store, i);
 		if (status == SESSCACHE_ECORRUPT && may_repair)
 			status = make_shard_anew(store, i, opened);
+		status = or_late(status);
 	}
 	return status;
 }
@@ -293,7 +322,7 @@ repair_shards(struct sc_store *store, struct sc_store_opened *opened)
 			continue;
 		(void)sc_fail(SESSCACHE_ECORRUPT, "shard %u of %s is damaged",
 		    i, store->dir.path);
-		status = make_shard_anew(store, i, opened);
+		status = or_late(make_shard_anew(store, i, opened));
 	}
 	return status;
 }
@@ -466,10 +495,47 @@ resize(struct sc_store *store, uint64_t size_bytes)
 	for (i = 0; status == SESSCACHE_OK && i < store->shards; i++) {
 		if (i == store->shards - 1)
 			atomic_store(&store->control->size_bytes, size_bytes);
-		status = sc_shard_remake(store, i, bytes, true);
+		if (atomic_load(&store->shard[i].state->file_bytes) != bytes)
+			status = sc_shard_remake(store, i, bytes, true);
 	}
 	if (status != SESSCACHE_OK && atomic_load(last_bytes) != bytes)
 		atomic_store(&store->control->size_bytes, old_bytes);
+	return status;
+}
+
+/* Whether a resize ended before its end: some shards have another size. */
+static bool
+is_uneven(const struct sc_store *store)
+{
+	uint64_t bytes = shard_bytes(sc_store_size(store), store->shards);
+	bool uneven = false;
+	unsigned i;
+
+	for (i = 0; i < store->shards; i++)
+		uneven |= atomic_load(&store->shard[i].state->file_bytes) !=
+		    bytes;
+	return uneven;
+}
+
+/*
+ * To the size that is asked for.  If it is that already, but for a resize that
+ * was killed: to its end, and if that cannot be now, then at another time.
+ */
+static enum sesscache_status
+settle_size(struct sc_store *store, const struct sc_store_config *config,
+    struct sc_store_opened *opened)
+{
+	uint64_t noted_bytes = sc_store_size(store);
+	enum sesscache_status status = SESSCACHE_OK;
+
+	if (!config->create || opened->created)
+		return SESSCACHE_OK;
+	if (config->resize && config->size_bytes != noted_bytes) {
+		status = resize(store, config->size_bytes);
+		opened->resized = status == SESSCACHE_OK;
+	} else if (is_uneven(store)) {
+		(void)resize(store, noted_bytes);
+	}
 	return status;
 }
 
@@ -601,11 +667,8 @@ find_or_open(struct sc_store **out, const struct sc_dir *dir,
 	} else if (config->create) {
 		status = repair_shards(store, opened);
 	}
-	if (status == SESSCACHE_OK && config->create && config->resize &&
-	    !opened->created && sc_store_size(store) != config->size_bytes) {
-		status = resize(store, config->size_bytes);
-		opened->resized = status == SESSCACHE_OK;
-	}
+	if (status == SESSCACHE_OK)
+		status = settle_size(store, config, opened);
 	if (status != SESSCACHE_OK) {
 		if (fresh != NULL) {
 			fresh->dir.fd = -1; /* the caller's */

@@ -2,7 +2,8 @@
 /*
  * Whether the file of a shard is whole: every page of it that LMDB would
  * follow, looked at without LMDB, which believes its files and crashes on what
- * is damaged.  Knows the format of LMDB 0.9; of any other it says nothing.
+ * is damaged.  Knows the format of LMDB 0.9 where addresses have 64 bits, and
+ * says nothing of any other.
  *
  * What it reads it copies: neither a file that changes nor one that is cut
  * meanwhile does harm.  Does not look into records, which are sealed.
