@@ -19,8 +19,10 @@
 
 enum {
 	CALM_MS = 2000,
-	LOSSY_MS = 2000,
+	LOSSY_MS = 3000,
 	STOP_EVERY_MS = 600,
+	JUMP_EVERY_MS = 300,
+	JUMP_MOST_S = 43200, /* from the time of day, back or forth */
 	STOP_MOST_MS = 2000,
 	SPARE_MS = 3000,    /* for which some workers are not killed */
 	SPARED = 2,         /* so many: they see how long calls last */
@@ -36,7 +38,7 @@ static struct {
 	const struct torture_options *options;
 	struct torture_deeds *deeds;
 	uint64_t now_ms;
-	uint64_t kill_at_ms, stop_at_ms, job_at_ms, phase_ends_ms;
+	uint64_t kill_at_ms, stop_at_ms, jump_at_ms, job_at_ms, phase_ends_ms;
 	uint64_t job_began_ms, spare_until_ms;
 	uint64_t births;
 	unsigned spared; /* the first of them */
@@ -132,22 +134,39 @@ start_worker(struct actor *worker)
 	start(worker, work, NULL);
 }
 
+/* In each of its parts; it passes up to thousands of records. */
+static void
+plan_resize(void)
+{
+	static const enum point points[] = { POINT_RESIZE, POINT_COLLECT,
+		POINT_EMPTIED, POINT_REFILL, POINT_FILLED };
+	enum point point = points[roll(sizeof(points) / sizeof(points[0]))];
+	bool many = point == POINT_COLLECT || point == POINT_REFILL;
+
+	point_plan(point, 1 + roll(many ? 1u << roll(14) : 5), stop_or_die());
+}
+
 static void
 plan_job(enum job job)
 {
-	static const enum point points[] = {
-		[JOB_ROTATE] = POINT_ROTATE,
-		[JOB_OPEN] = POINT_OPEN,
-		[JOB_STORM] = POINT_FORK,
-		[JOB_PURGE] = POINT_PURGE,
-		[JOB_RESIZE] = POINT_RESIZE,
-		[JOB_FULL] = POINT_RESIZE,
-	};
-
-	if (job == JOB_RESIZE && roll(3) == 0)
-		point_plan(POINT_WRITE, 1 + roll(2000), stop_or_die());
-	else if (job != JOB_STORM)
-		point_plan(points[job], 1 + roll(12), stop_or_die());
+	switch (job) {
+	case JOB_ROTATE:
+		point_plan(POINT_ROTATE, 1 + roll(12), stop_or_die());
+		break;
+	case JOB_OPEN:
+		point_plan(POINT_OPEN, 1 + roll(12), stop_or_die());
+		break;
+	case JOB_PURGE:
+		point_plan(POINT_PURGE, 1 + roll(12), stop_or_die());
+		break;
+	case JOB_RESIZE:
+	case JOB_FULL:
+		plan_resize();
+		break;
+	case JOB_STORM:
+	case JOB_THREADS:
+		break; /* they have plans of their own */
+	}
 }
 
 static void
@@ -157,7 +176,7 @@ start_job(enum job job, bool unharmed)
 
 	argument = job;
 	atomic_store(&shared->job_status, SESSCACHE_EBUSY);
-	if (!unharmed && roll(2) == 0)
+	if (!unharmed && (job == JOB_RESIZE || roll(2) == 0))
 		plan_job(job);
 	start(&shared->job, do_job, &argument);
 	adv.job_began_ms = adv.now_ms;
@@ -281,6 +300,8 @@ kill_one(void)
 	if (victim->pid == 0 || (is_worker(victim) && is_spared(victim)) ||
 	    (is_stopped(victim) && roll(STOPPED_SIDES) != 0))
 		return;
+	if (atomic_load(&victim->holds) > 0)
+		death_note();
 	(void)kill(victim->pid, SIGKILL);
 	adv.deeds->kills++;
 }
@@ -298,8 +319,10 @@ stop_one(void)
 		return;
 	adv.stopped[i].actor = victim;
 	adv.stopped[i].until_ms = adv.now_ms + roll(STOP_MOST_MS);
+	/* Twice: a call may begin in between. */
 	atomic_fetch_add(&victim->stops, 1);
 	(void)kill(victim->pid, SIGSTOP);
+	atomic_fetch_add(&victim->stops, 1);
 	adv.deeds->stops++;
 }
 
@@ -350,6 +373,13 @@ do_harm(void)
 		stop_one();
 		adv.stop_at_ms = adv.now_ms + roll(2 * STOP_EVERY_MS);
 	}
+	if (adv.now_ms >= adv.jump_at_ms && !SANITIZED) {
+		day_jump(roll(2) == 0 ?
+			0 :
+			(int64_t)roll(2 * JUMP_MOST_S) - JUMP_MOST_S);
+		adv.deeds->jumps++;
+		adv.jump_at_ms = adv.now_ms + roll(2 * JUMP_EVERY_MS);
+	}
 	if (adv.now_ms >= adv.spare_until_ms) {
 		adv.spared = roll(adv.options->workers);
 		adv.spare_until_ms = adv.now_ms + SPARE_MS;
@@ -388,14 +418,16 @@ go_on(void)
 	case CALM:
 		if (adv.now_ms >= adv.phase_ends_ms)
 			begin_phase(LOSSY, LOSSY_MS);
-		start_job((enum job)roll(JOB_STORM + 1), false);
+		start_job((enum job)roll(JOB_THREADS + 1), false);
 		break;
 	case LOSSY:
 		begun = false;
 		if (adv.now_ms >= adv.phase_ends_ms)
 			begin_phase(RESTORING, 0);
 		else
-			start_job((enum job)roll(JOB_RESIZE + 1), false);
+			start_job(roll(3) != 0 ? JOB_RESIZE :
+						 (enum job)roll(JOB_RESIZE),
+			    false);
 		break;
 	case RESTORING:
 		if (insist(JOB_FULL, begun))
@@ -463,5 +495,7 @@ torture(const struct torture_options *options, struct torture_deeds *deeds)
 		pause_ms(1);
 	}
 	end_all();
+	if (!adv.failed && (waitpid(-1, NULL, 0) != -1 || errno != ECHILD))
+		fail("is left", &shared->job, 0);
 	return !adv.failed;
 }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "torture.h"
@@ -18,10 +19,10 @@ enum {
 };
 
 struct shared *shared;
-struct actor *self;
+_Thread_local struct actor *self;
 struct sesscache *cache, *cache_once;
 
-static uint64_t dice;
+static _Thread_local uint64_t dice;
 
 void
 dice_seed(uint64_t seed)
@@ -41,8 +42,8 @@ roll(unsigned sides)
 /* --- calls --------------------------------------------------------------- */
 
 /*
- * ns for which a process was ready to run and had no processor; UINT64_MAX if
- * the kernel does not say.
+ * ns for which a process or thread was ready to run and had no processor;
+ * UINT64_MAX if the kernel does not say.
  */
 static uint64_t
 delay_ns(pid_t pid)
@@ -88,13 +89,23 @@ note_longest(_Atomic uint64_t *longest_ns, uint64_t took_ns)
 		continue;
 }
 
-static unsigned since_look;
+static _Thread_local unsigned since_look;
 
 static void
 look_at_scheduler(void)
 {
-	atomic_store(&self->delay_ns, delay_ns(getpid()));
+	atomic_store(&self->delay_ns, delay_ns(gettid()));
 	since_look = 0;
+}
+
+/* What this thread has used: no wait, and no other process, is in it. */
+static uint64_t
+cpu_ns(void)
+{
+	struct timespec used;
+
+	(void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+	return (uint64_t)used.tv_sec * 1000 * MS + (uint64_t)used.tv_nsec;
 }
 
 struct timing
@@ -108,6 +119,7 @@ call_begin(void)
 	(void)point_repaired();
 	timing.losses = atomic_load(&shared->losses);
 	atomic_store(&self->begun_stops, atomic_load(&self->stops));
+	timing.begun_cpu_ns = cpu_ns();
 	timing.begun_ns = clock_ns();
 	atomic_store(&self->begun_ns, timing.begun_ns);
 	return timing;
@@ -153,18 +165,38 @@ call_end(struct timing timing, enum sesscache_status status)
 	return status == SESSCACHE_ECORRUPT ? SESSCACHE_EBUSY : status;
 }
 
+void
+death_note(void)
+{
+	atomic_store(&shared->death_ns, clock_ns());
+}
+
+/* Since the lock was asked for, or its owner died, whichever was later. */
+static void
+note_recovery(uint64_t asked_ns)
+{
+	uint64_t died_ns = atomic_load(&shared->death_ns);
+	uint64_t now_ns = clock_ns();
+	uint64_t since_ns = died_ns > asked_ns ? died_ns : asked_ns;
+	uint64_t late_ns = now_ns > since_ns ? now_ns - since_ns : 0;
+	unsigned i = atomic_fetch_add(&shared->n_recoveries, 1);
+
+	atomic_store(&shared->recovery_us[i % RECOVERIES],
+	    (uint32_t)(late_ns / 1000));
+}
+
 enum sesscache_status
 store_end(struct timing timing, enum sesscache_status status)
 {
-	bool repaired = point_repaired();
-	uint64_t took = took_ns(timing);
-	unsigned i;
+	uint64_t asked_ns = point_repaired();
 
-	if (repaired && status == SESSCACHE_OK && took != 0) {
-		i = atomic_fetch_add(&shared->n_recoveries, 1);
-		atomic_store(&shared->recovery_us[i % RECOVERIES],
-		    (uint32_t)(took / 1000));
+	if (asked_ns != 0 && status == SESSCACHE_OK &&
+	    atomic_load(&self->stops) == atomic_load(&self->begun_stops)) {
+		note_recovery(asked_ns);
+		note_longest(&shared->longest_recovery_cpu_ns,
+		    cpu_ns() - timing.begun_cpu_ns);
 	}
+	(void)took_ns(timing);
 	timing.begun_ns = clock_ns();
 	return call_end(timing, status);
 }
@@ -239,6 +271,7 @@ actor_give_back(struct actor *actor)
 	if (ticket != 0)
 		give_back(actor, &shared->tickets[ticket - 1].owner);
 	atomic_store(&actor->begun_ns, 0);
+	atomic_store(&actor->holds, 0);
 	atomic_store(&actor->pause_until_ns, 0);
 }
 

@@ -139,6 +139,8 @@ connect_and_talk(unsigned kind, const struct ticket *offered)
 	timing = call_begin();
 	well = tls_pair_handshake(&pair);
 	(void)call_end(timing, SESSCACHE_OK);
+	if (!well)
+		atomic_fetch_add(&shared->failed, 1);
 	MUST(well);
 	judge(&pair, offered, kind, done);
 	MUST(tls_send(pair.client, pair.server, "are you there?"));

@@ -18,7 +18,9 @@ enum {
 	STORM_AT_ONCE = 8,
 	OPENS = 8,
 	ROTATIONS = 20,
-	KILL_SIDES = 8,       /* one child of a storm in so many */
+	KILL_SIDES = 8, /* one child of a storm in so many */
+	EXEC_SIDES = 8, /* the same, and when */
+	THREADS = 4,
 	STRANGER_SIDES = 500, /* one stranger in so many ms is killed */
 	STRANGER_MS = 100,    /* from one to the next, at most */
 	OPEN_POINTS = 14,     /* that an open passes; some do not die */
@@ -70,41 +72,65 @@ purge(void)
 		atomic_store(&shared->purges_done, number);
 }
 
+/* What a resize that was killed before left, too, has this size now. */
+static void
+check_size(struct sesscache *at, uint64_t bytes)
+{
+	struct sesscache_stats stats = { .size_bytes = bytes };
+	enum sesscache_status status = sesscache_stats(at, &stats);
+	uint64_t taken = files_bytes();
+
+	MUST(status == SESSCACHE_OK || status == SESSCACHE_EBUSY);
+	MUST(stats.size_bytes == bytes);
+	MUST(taken <= bytes);
+	MUST(taken >= bytes - bytes / 16);
+}
+
 /* In a process that has it open; then the handle is to the new size. */
 static void
 resize(uint64_t bytes)
 {
+	enum sesscache_status status;
 	struct sesscache *fresh;
 	char text[32];
 
 	(void)snprintf(text, sizeof(text), "%llu", (unsigned long long)bytes);
-	expect(cache_try(&fresh, torture_dir, "size", text, NULL));
+	status = cache_try(&fresh, torture_dir, "size", text, NULL);
+	expect(status);
+	if (status == SESSCACHE_OK) {
+		atomic_fetch_add(&shared->resizes, 1);
+		check_size(fresh, bytes);
+	}
 	sesscache_close(fresh);
 }
 
 /* --- fork storms --------------------------------------------------------- */
 
-/* A short life: one session, from its beginning to its end. */
+static void
+become_another(void)
+{
+	atomic_fetch_add(&shared->execs, 1);
+	(void)execl("/bin/true", "true", (char *)NULL);
+}
+
+/* A short life; it may end in exec(): at once, among threads, or after all. */
 static void
 live(void *arg)
 {
 	static struct actor nobody;
-	struct record record = { .version = 1 };
-	enum sesscache_status status;
+	unsigned when = roll(EXEC_SIDES);
 
 	(void)arg;
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	nobody.pid = getpid();
 	self = &nobody;
-	record_new_id(cache, &record);
-	status = record_put(cache, &record);
-	MUST(status == SESSCACHE_OK || status == SESSCACHE_EBUSY ||
-	    status == SESSCACHE_ECORRUPT);
-	status = record_take(cache, &record);
-	MUST(status == SESSCACHE_OK || status == SESSCACHE_MISS ||
-	    status == SESSCACHE_EBUSY || status == SESSCACHE_ECORRUPT);
-	if (roll(KILL_SIDES) == 0)
-		(void)execl("/bin/true", "true", (char *)NULL);
+	if (when == 0)
+		become_another();
+	else if (when == 1)
+		live_in_threads(1 + roll(2));
+	live_once();
+	if (when == 2)
+		become_another();
 }
 
 static void
@@ -124,6 +150,7 @@ storm(void)
 	int i, alive = 0;
 
 	for (i = 0; i < STORM_CHILDREN; i++) {
+		(void)roll(2); /* children begin with the dice as they lie */
 		if (roll(KILL_SIDES) == 0)
 			point_plan(roll(2) == 0 ? POINT_FORK : POINT_GATE,
 			    1 + roll(3), 0);
@@ -142,14 +169,12 @@ storm(void)
 /* --- strangers ----------------------------------------------------------- */
 
 static void
-open_as_stranger(void *arg)
+open_alone(void)
 {
 	struct record record = { .version = 1 };
 	enum sesscache_status status;
 	struct sesscache *own;
 
-	(void)arg;
-	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	status = cache_try(&own, torture_dir, NULL);
 	expect(status);
 	if (status != SESSCACHE_OK)
@@ -162,6 +187,20 @@ open_as_stranger(void *arg)
 	MUST(status >= 0 || status == SESSCACHE_EBUSY ||
 	    status == SESSCACHE_ECORRUPT);
 	sesscache_close(own);
+}
+
+/* Nothing is left of what it opened, be that in vain or not. */
+static void
+open_as_stranger(void *arg)
+{
+	unsigned fds = count_fds();
+	uint64_t kb;
+
+	(void)arg;
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	open_alone();
+	MUST(count_fds() == fds);
+	MUST(count_maps(&kb) == 0);
 }
 
 /* Until it ends; it may be killed anywhere. */
@@ -194,7 +233,8 @@ bring_strangers(void *arg)
 	while (!atomic_load(&shared->stop)) {
 		(void)roll(2);
 		if (roll(4) != 0)
-			point_plan(POINT_OPEN, 1 + roll(OPEN_POINTS),
+			point_plan(roll(8) == 0 ? POINT_EMPTIED : POINT_OPEN,
+			    1 + roll(OPEN_POINTS),
 			    roll(8) == 0 ? 1 + roll(STOP_MS) : 0);
 		stranger = child_start(open_as_stranger, NULL);
 		point_plan_nothing();
@@ -215,6 +255,9 @@ job_run(enum job job)
 		break;
 	case JOB_STORM:
 		storm();
+		break;
+	case JOB_THREADS:
+		live_in_threads(THREADS);
 		break;
 	case JOB_PURGE:
 		purge();

@@ -1,30 +1,39 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A process that has the cache from the beginning to the end, as a server has:
- * its descriptors, its maps of the files and its memory stay as they are, and
- * so does what the files take.
+ * A process that has the cache from the beginning to the end, as a server has,
+ * and does all that workers do: its descriptors, its maps of the files, its
+ * memory and its threads stay as they are, and so does what the files take.
  */
 #include <dirent.h>
+#include <errno.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "torture.h"
 
 enum {
 	LOOK_EVERY_MS = 20,
-	GROWTH_KB = 4096, /* of the heap: what its allocator may round up to */
+	GROWTH_KB = 98304, /* what its allocator may keep: a tree that is
+	                      opened anew has 3 MB, in any of its arenas */
 	WARM_LOOKS = 20,
+	CALLS = 200, /* from one look to the next */
+	THREADS = 16,
+	CALLS_OF_THREAD = 4,
 };
 
 struct looks {
 	unsigned fds;
 	unsigned maps; /* of the files */
-	uint64_t data_kb;
+	uint64_t threads;
+	uint64_t data_kb, resident_kb; /* of its own */
+	uint64_t virtual_kb; /* without the files, whose size changes */
 };
 
 uint64_t
@@ -47,7 +56,7 @@ files_bytes(void)
 	return bytes;
 }
 
-static unsigned
+unsigned
 count_fds(void)
 {
 	DIR *list = opendir("/proc/self/fd");
@@ -61,65 +70,144 @@ count_fds(void)
 	return n;
 }
 
-/* Lines of a file that contain a text. */
-static unsigned
-count_lines(const char *path, const char *text, char last[256])
+unsigned
+count_maps(uint64_t *kb)
 {
-	FILE *file = fopen(path, "re");
-	char line[1024];
+	FILE *file = fopen("/proc/self/maps", "re");
+	char line[1024], *dash;
+	uint64_t first;
 	unsigned n = 0;
 
+	*kb = 0;
 	MUST(file != NULL);
 	/* cppcheck-suppress nullPointerRedundantCheck ; MUST() ends it */
 	while (fgets(line, sizeof(line), file) != NULL) {
-		if (strstr(line, text) == NULL)
+		if (strstr(line, torture_dir) == NULL)
 			continue;
+		first = strtoull(line, &dash, 16);
+		*kb += (strtoull(dash + 1, NULL, 16) - first) / 1024;
 		n++;
-		(void)snprintf(last, 256, "%.255s", line);
 	}
 	(void)fclose(file);
 	return n;
+}
+
+/* The number in a line of status, which is in proc(5). */
+static uint64_t
+number_of(const char *status, const char *name)
+{
+	const char *line = strstr(status, name);
+
+	MUST(line != NULL);
+	/* cppcheck-suppress nullPointerArithmeticRedundantCheck ; the same */
+	return strtoul(line + strlen(name), NULL, 10);
 }
 
 static struct looks
 look(void)
 {
 	struct looks now = { .fds = count_fds() };
-	char line[256] = "";
+	char status[4096];
+	uint64_t files_kb;
+	FILE *file = fopen("/proc/self/status", "re");
 
-	now.maps = count_lines("/proc/self/maps", torture_dir, line);
-	if (count_lines("/proc/self/status", "VmData:", line) == 1)
-		now.data_kb = strtoul(line + strlen("VmData:"), NULL, 10);
+	MUST(file != NULL);
+	/* cppcheck-suppress nullPointerRedundantCheck ; MUST() ends it */
+	status[fread(status, 1, sizeof(status) - 1, file)] = '\0';
+	/* cppcheck-suppress nullPointerRedundantCheck ; MUST() ends it */
+	(void)fclose(file);
+	now.maps = count_maps(&files_kb);
+	now.threads = number_of(status, "\nThreads:");
+	now.data_kb = number_of(status, "\nVmData:");
+	now.resident_kb = number_of(status, "\nRssAnon:");
+	now.virtual_kb = number_of(status, "\nVmSize:") - files_kb;
 	return now;
 }
 
-/* It is a server too. */
 static void
-serve(void)
+expect_no_growth(const char *what, uint64_t first_kb, uint64_t now_kb)
 {
-	struct record record = { .version = 1 };
-	struct sesscache_stats stats;
-	uint8_t data[RECORD_MAX_LEN];
-	enum sesscache_status status;
-	struct timing timing;
-	size_t len;
+	if (now_kb > first_kb + GROWTH_KB)
+		fprintf(stderr,
+		    "torture: %s grew from %" PRIu64 " to %" PRIu64 " KB\n",
+		    what, first_kb, now_kb);
+	MUST(now_kb <= first_kb + GROWTH_KB);
+}
 
-	record_new_id(cache, &record);
-	len = record_bytes(&record, data);
-	timing = call_begin();
-	(void)store_end(timing,
-	    sesscache_put(cache, record.id, record.id_len, data, len, 0));
-	timing = call_begin();
-	status = call_end(timing,
-	    sesscache_get(cache, record.id, record.id_len, data, sizeof(data),
-		&len));
-	MUST(status != SESSCACHE_OK || record_is(&record, data, len));
-	timing = call_begin();
-	(void)call_end(timing,
-	    sesscache_remove(cache, record.id, record.id_len));
+static void
+compare(const struct looks *first, const struct looks *now)
+{
+	MUST(now->fds == first->fds);
+	MUST(now->maps == first->maps);
+	MUST(now->threads == first->threads);
+	MUST(waitpid(-1, NULL, WNOHANG) == -1 && errno == ECHILD);
+	if (SANITIZED) /* whose memory grows */
+		return;
+	expect_no_growth("VmData", first->data_kb, now->data_kb);
+	expect_no_growth("RssAnon", first->resident_kb, now->resident_kb);
+	expect_no_growth("VmSize", first->virtual_kb, now->virtual_kb);
+}
+
+/* What workers seldom do, and operators do. */
+static void
+inspect(void)
+{
+	struct sesscache_key keys[SESSCACHE_KEYS_MAX];
+	struct sesscache_stats stats;
+	enum sesscache_status status;
+	size_t n;
+
 	status = sesscache_stats(cache, &stats);
 	MUST(status >= 0 || status == SESSCACHE_EBUSY ||
 	    status == SESSCACHE_ECORRUPT);
+	status = sesscache_keys(cache, keys, &n);
+	MUST(status >= 0 || status == SESSCACHE_EBUSY);
+}
+
+static void
+serve(void)
+{
+	unsigned i;
+
+	for (i = 0; i < CALLS && !atomic_load(&shared->stop); i++)
+		work_raw();
+	tls_work();
+	inspect();
+}
+
+/* It ends with what the library keeps for it. */
+static void *
+serve_in_thread(void *arg)
+{
+	unsigned i;
+
+	self = arg;
+	dice_seed(clock_ns());
+	for (i = 0; i < CALLS_OF_THREAD; i++)
+		work_raw();
+	pthread_exit(NULL);
+}
+
+static void
+serve_in_threads(void)
+{
+	pthread_t thread;
+	unsigned i;
+
+	for (i = 0; i < THREADS; i++) {
+		MUST(pthread_create(&thread, NULL, serve_in_thread, self) == 0);
+		MUST(pthread_join(thread, NULL) == 0);
+	}
+}
+
+static void
+watch_files(void)
+{
+	uint64_t bytes = files_bytes();
+
+	if (bytes > atomic_load(&shared->most_bytes))
+		atomic_store(&shared->most_bytes, bytes);
+	MUST(bytes <= full_bytes);
 }
 
 void
@@ -133,12 +221,11 @@ observe(void *arg)
 	while (!atomic_load(&shared->stop)) {
 		pause_ms(LOOK_EVERY_MS);
 		serve();
-		MUST(files_bytes() <= full_bytes);
+		serve_in_threads();
+		watch_files();
 		now = look();
 		if (++n <= WARM_LOOKS)
 			first = now;
-		MUST(now.fds == first.fds);
-		MUST(now.maps == first.maps);
-		MUST(SANITIZED || now.data_kb <= first.data_kb + GROWTH_KB);
+		compare(&first, &now);
 	}
 }

@@ -10,6 +10,18 @@
 #include "store/shard.h"
 #include "torture.h"
 
+#if defined(__SANITIZE_THREAD__)
+#define SANITIZED_THREADS 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define SANITIZED_THREADS 1
+#endif
+#endif
+#ifdef SANITIZED_THREADS
+#include <errno.h>
+#include <sanitizer/tsan_interface.h>
+#endif
+
 const char *const point_names[POINTS] = {
 	[POINT_GATE] = "gate",
 	[POINT_WRITE] = "write",
@@ -19,17 +31,23 @@ const char *const point_names[POINTS] = {
 	[POINT_ROTATE] = "rotate",
 	[POINT_OPEN] = "open",
 	[POINT_RESIZE] = "resize",
+	[POINT_COLLECT] = "collect",
+	[POINT_EMPTIED] = "emptied",
+	[POINT_REFILL] = "refill",
+	[POINT_FILLED] = "filled",
 	[POINT_PURGE] = "purge",
 	[POINT_FORK] = "fork",
 };
 
-static struct {
+static _Thread_local struct {
 	enum point point;
 	unsigned left; /* 0: nothing is planned */
 	unsigned stop_ms;
 } plan;
 
-static bool repaired;
+static _Thread_local uint64_t repaired_ns; /* when it was asked for; 0: none */
+static _Thread_local bool remaking;        /* a shard */
+static atomic_bool held;
 
 void
 point_plan(enum point point, unsigned nth, unsigned stop_ms)
@@ -46,12 +64,28 @@ point_plan_nothing(void)
 }
 
 bool
+point_is_held(void)
+{
+	return atomic_load(&held);
+}
+
+uint64_t
 point_repaired(void)
 {
-	bool was = repaired;
+	uint64_t asked_ns = repaired_ns;
 
-	repaired = false;
-	return was;
+	repaired_ns = 0;
+	return asked_ns;
+}
+
+/* The others of its process are to end it. */
+static void
+stay_here(enum point point)
+{
+	atomic_fetch_add(&shared->killed_at[point], 1);
+	atomic_store(&held, true);
+	for (;;)
+		(void)pause();
 }
 
 /* The adversary continues it when the time has come, and again until then. */
@@ -77,11 +111,15 @@ at(enum point point)
 	plan.left--;
 	if (plan.left != 0)
 		return;
+	if (plan.stop_ms == POINT_FOR_EVER)
+		stay_here(point);
 	if (plan.stop_ms != 0) {
 		stop_here(point);
 		return;
 	}
 	atomic_fetch_add(&shared->killed_at[point], 1);
+	if (atomic_load(&self->holds) > 0)
+		death_note();
 	(void)kill(getpid(), SIGKILL);
 }
 
@@ -118,15 +156,24 @@ LED(enum sesscache_status, sc_tree_open,
 LED(enum sesscache_status, sc_store_drop,
     (struct sc_store *, unsigned, uint64_t *));
 LED(void, sc_tree_forget, (struct sc_tree *));
+LED(enum sesscache_status, sc_tree_read_before,
+    (struct sc_tree *, uint32_t, enum sesscache_queue, uint64_t *, uint8_t *,
+	size_t, size_t *));
+LED(enum sesscache_status, sc_shard_remake,
+    (struct sc_store *, unsigned, uint64_t, bool));
 
 enum sesscache_status
 WRAP(sc_lock_take)(struct sc_lock *lock, unsigned wait_ms,
     enum sc_lock_event *event)
 {
+	uint64_t asked_ns = clock_ns();
 	enum sesscache_status status = REAL(sc_lock_take)(lock, wait_ms, event);
 
-	repaired = repaired ||
-	    (status == SESSCACHE_OK && *event == SC_LOCK_REPAIRED);
+	if (status == SESSCACHE_OK && *event == SC_LOCK_REPAIRED &&
+	    repaired_ns == 0)
+		repaired_ns = asked_ns;
+	if (status == SESSCACHE_OK && self != NULL)
+		atomic_fetch_add(&self->holds, 1);
 	return status;
 }
 
@@ -135,6 +182,8 @@ WRAP(sc_lock_release)(struct sc_lock *lock)
 {
 	at(POINT_HELD);
 	REAL(sc_lock_release)(lock);
+	if (self != NULL)
+		atomic_fetch_sub(&self->holds, 1);
 }
 
 void
@@ -161,7 +210,7 @@ WRAP(sc_tree_put)(struct sc_write *write, enum sesscache_queue queue,
 	enum sesscache_status status;
 
 	status = REAL(sc_tree_put)(write, queue, seq, record);
-	at(POINT_WRITE);
+	at(remaking ? POINT_REFILL : POINT_WRITE);
 	return status;
 }
 
@@ -170,9 +219,9 @@ WRAP(sc_tree_commit)(struct sc_write *write)
 {
 	enum sesscache_status status;
 
-	at(POINT_COMMIT);
+	at(remaking ? POINT_REFILL : POINT_COMMIT);
 	status = REAL(sc_tree_commit)(write);
-	at(POINT_COMMIT);
+	at(remaking ? POINT_FILLED : POINT_COMMIT);
 	return status;
 }
 
@@ -213,9 +262,9 @@ WRAP(sc_tree_open)(struct sc_tree **out, const char *path, uint64_t bytes,
 {
 	enum sesscache_status status;
 
-	at(make ? POINT_RESIZE : POINT_OPEN);
+	at(make ? POINT_EMPTIED : POINT_OPEN);
 	status = REAL(sc_tree_open)(out, path, bytes, make, area_bytes);
-	at(make ? POINT_RESIZE : POINT_OPEN);
+	at(make ? POINT_EMPTIED : POINT_OPEN);
 	return status;
 }
 
@@ -235,4 +284,51 @@ WRAP(sc_tree_forget)(struct sc_tree *tree)
 {
 	at(POINT_FORK);
 	REAL(sc_tree_forget)(tree);
+}
+
+enum sesscache_status
+WRAP(sc_tree_read_before)(struct sc_tree *tree, uint32_t commits,
+    enum sesscache_queue queue, uint64_t *seq, uint8_t *buf, size_t size,
+    size_t *len)
+{
+	if (remaking)
+		at(POINT_COLLECT);
+	return REAL(
+	    sc_tree_read_before)(tree, commits, queue, seq, buf, size, len);
+}
+
+enum sesscache_status
+WRAP(sc_shard_remake)(struct sc_store *store, unsigned shard,
+    uint64_t file_bytes, bool keep)
+{
+	enum sesscache_status status;
+
+	at(POINT_RESIZE);
+	remaking = true;
+	status = REAL(sc_shard_remake)(store, shard, file_bytes, keep);
+	remaking = false;
+	at(POINT_RESIZE);
+	return status;
+}
+
+/*
+ * The library calls it only under ThreadSanitizer and helgrind (see lock.c).
+ * The first (clang 14) does not see that it takes a dead owner's lock: it would
+ * report that one who does not have it unlocks it, and races of what it guards.
+ */
+LED(int, pthread_mutex_timedlock, (pthread_mutex_t *, const struct timespec *));
+
+int
+WRAP(pthread_mutex_timedlock)(pthread_mutex_t *mutex,
+    const struct timespec *until)
+{
+	int rc = REAL(pthread_mutex_timedlock)(mutex, until);
+
+#ifdef SANITIZED_THREADS
+	if (rc == EOWNERDEAD) {
+		__tsan_mutex_pre_lock(mutex, 0);
+		__tsan_mutex_post_lock(mutex, 0, 0);
+	}
+#endif
+	return rc;
 }

@@ -2,8 +2,9 @@
 /*
  * Nothing kills it: workers that store, find, take and shake hands are killed,
  * stopped and replaced while the cache is opened, purged, resized and its keys
- * rotate; no wrong byte, nothing that comes back, nothing lost that there was
- * room for, nobody held up, nothing that grows.
+ * rotate, threads and programs end in it and the clock jumps; no wrong byte,
+ * nothing that comes back, nothing lost that there was room for, nobody held
+ * up, nothing that grows.
  *
  *   torture [-t seconds] [-w workers] [-k ms between kills] [-z size] [-s seed]
  *
@@ -24,6 +25,7 @@ enum {
 	USUAL_WORKERS = 8,
 	USUAL_KILL_MS = 20,
 	LEAST_MIB = 16, /* in which all slots have room */
+	KEPT = 1000,    /* records that a resize must keep: half has room */
 };
 
 const char *torture_dir;
@@ -45,6 +47,12 @@ by_size(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+static double
+ms(uint32_t us)
+{
+	return us / 1e3;
+}
+
 static void
 print_recoveries(void)
 {
@@ -56,26 +64,62 @@ print_recoveries(void)
 	for (i = 0; i < n; i++)
 		us[i] = atomic_load(&shared->recovery_us[i]);
 	qsort(us, n, sizeof(us[0]), by_size);
-	printf("  first store after a death in the lock: %zu, median %" PRIu32
-	       " us, longest %" PRIu32 " us\n",
-	    n, n > 0 ? us[n / 2] : 0, n > 0 ? us[n - 1] : 0);
+	printf(
+	    "  %zu recoveries, from a death in a lock (or asking for it) to the end "
+	    "of the store",
+	    n);
+	if (n > 0)
+		printf(": median %.3f ms, 99 %% %.3f ms, longest %.3f ms; "
+		       "most CPU in one %.3f ms",
+		    ms(us[n / 2]), ms(us[n - 1 - n / 100]), ms(us[n - 1]),
+		    (double)atomic_load(&shared->longest_recovery_cpu_ns) /
+			1e6);
+	printf("\n");
 }
 
 static uint64_t
-print_points(void)
+kills_at_points(void)
 {
-	uint64_t kills = 0, killed;
+	uint64_t kills = 0;
 	int i;
 
-	printf("  killed or stopped at");
-	for (i = 0; i < POINTS; i++) {
-		killed = atomic_load(&shared->killed_at[i]);
-		kills += killed;
-		printf(" %s %" PRIu64 "+%" PRIu64, point_names[i], killed,
-		    atomic_load(&shared->stopped_at[i]));
-	}
-	printf("\n");
+	for (i = 0; i < POINTS; i++)
+		kills += atomic_load(&shared->killed_at[i]);
 	return kills;
+}
+
+static void
+print_points(void)
+{
+	int i;
+
+	printf("  died or stopped at");
+	for (i = 0; i < POINTS; i++)
+		printf("%s %s %" PRIu64 "+%" PRIu64, i > 0 ? "," : "",
+		    point_names[i], atomic_load(&shared->killed_at[i]),
+		    atomic_load(&shared->stopped_at[i]));
+	printf("\n");
+}
+
+static void
+print_deeds(const struct torture_deeds *deeds)
+{
+	uint64_t at_points = kills_at_points();
+
+	printf("  %" PRIu64 " deaths survived, %" PRIu64
+	       " of them at points, and %" PRIu64 " exits and %" PRIu64
+	       " execs, mostly among threads\n",
+	    deeds->kills + at_points, at_points, atomic_load(&shared->exits),
+	    atomic_load(&shared->execs));
+	print_points();
+	printf("  %" PRIu64 " stops, %" PRIu64 " jobs, %" PRIu64
+	       " resizes, %" PRIu64 " purges, %" PRIu64 " opens, %" PRIu64
+	       " forks in storms, %" PRIu64 " threads, %" PRIu64
+	       " jumps of the clock, %" PRIu64 " rounds\n",
+	    deeds->stops, deeds->jobs, atomic_load(&shared->resizes),
+	    (uint64_t)atomic_load(&shared->purges_begun),
+	    atomic_load(&shared->opens), atomic_load(&shared->forks),
+	    atomic_load(&shared->threads), deeds->jumps, deeds->rounds);
 }
 
 static void
@@ -85,8 +129,8 @@ print_tls(void)
 		"TLS 1.2 tickets", "TLS 1.3 single use", "TLS 1.3 stateless" };
 	int i;
 
-	printf("  %" PRIu64 " handshakes; resumed:",
-	    atomic_load(&shared->handshakes));
+	printf("  %" PRIu64 " handshakes, %" PRIu64 " failed; resumed:",
+	    atomic_load(&shared->handshakes), atomic_load(&shared->failed));
 	for (i = 0; i < TLS_KINDS; i++)
 		printf("%s %s %" PRIu64, i > 0 ? "," : "", names[i],
 		    atomic_load(&shared->resumed[i]));
@@ -97,32 +141,53 @@ static void
 print_summary(const struct torture_deeds *deeds, bool well)
 {
 	struct sesscache_stats stats = { .repaired = 0 };
-	uint64_t kills;
 
 	(void)!sesscache_stats(cache, &stats);
-	printf("torture: %u s, %u workers, seed %" PRIu64 "\n", options.seconds,
-	    options.workers, options.seed);
-	kills = deeds->kills + print_points();
-	printf("  %" PRIu64 " kills, %" PRIu64 " stops, %" PRIu64
-	       " forks in storms, %" PRIu64 " opens, %" PRIu64 " jobs, %" PRIu64
-	       " rounds\n",
-	    kills, deeds->stops, atomic_load(&shared->forks),
-	    atomic_load(&shared->opens), deeds->jobs, deeds->rounds);
+	printf("torture: %u s, %u workers, size %s, seed %" PRIu64 "\n",
+	    options.seconds, options.workers, options.size, options.seed);
+	print_deeds(deeds);
 	printf("  %" PRIu64 " calls, %" PRIu64
 	       " busy, longest %.1f ms, longest open %.1f ms; %" PRIu64
-	       " won\n",
+	       " records won by one alone\n",
 	    atomic_load(&shared->calls), atomic_load(&shared->busy),
 	    (double)atomic_load(&shared->longest_ns) / 1e6,
 	    (double)atomic_load(&shared->longest_open_ns) / 1e6,
 	    atomic_load(&shared->wins));
 	print_tls();
 	print_recoveries();
+	printf("  files: %" PRIu64 " bytes at most, size %" PRIu64 "\n",
+	    atomic_load(&shared->most_bytes), full_bytes);
 	printf("  %" PRIu64 " repaired, %" PRIu64 " stalled, %" PRIu64
 	       " evicted, %" PRIu64 " unreadable\n",
 	    stats.repaired, stats.stalled,
 	    stats.evicted_newcomers + stats.evicted_regulars, stats.unreadable);
-	printf("  violations: %d\n", well ? 0 : 1);
+	printf("  violations: %s\n", well ? "none" : "see above");
 	fflush(stdout);
+}
+
+static void
+resize(uint64_t bytes)
+{
+	char text[32];
+
+	(void)snprintf(text, sizeof(text), "%" PRIu64, bytes);
+	sesscache_close(cache_open(dir, "size", text, NULL));
+	MUST(files_bytes() <= bytes);
+}
+
+/* Of an empty cache, when nobody else has it. */
+static void
+check_resizes(struct sesscache *at)
+{
+	static struct record kept[KEPT];
+	int i;
+
+	for (i = 0; i < KEPT; i++)
+		record_make(at, &kept[i]);
+	resize(full_bytes / 2);
+	resize(full_bytes);
+	for (i = 0; i < KEPT; i++)
+		record_must_be(at, &kept[i]);
 }
 
 /* What must be when all have gone: and a torture that did nothing is none. */
@@ -147,7 +212,7 @@ check_in_the_end(void)
 	MUST(stats.records == 0);
 	MUST(stats.size_bytes == full_bytes);
 	MUST(stats.used_bytes < stats.size_bytes / 4);
-	MUST(files_bytes() <= full_bytes);
+	check_resizes(last);
 	sesscache_close(last);
 }
 

@@ -35,6 +35,7 @@ struct actor {
 	_Atomic uint64_t begun_ns; /* its call under way; 0: none */
 	_Atomic uint64_t delay_ns; /* waited for a processor before that */
 	atomic_uint begun_stops;
+	atomic_int holds;                /* locks */
 	_Atomic uint64_t pause_until_ns; /* it stopped itself; 0: it did not */
 	atomic_uint owns_slot;           /* + 1; 0: none */
 	atomic_uint owns_race;
@@ -88,11 +89,16 @@ struct shared {
 	atomic_uint purges_done; /* number of the last one that went through */
 	atomic_int job_status;
 	_Atomic uint64_t calls, busy, longest_ns, longest_open_ns;
-	_Atomic uint64_t handshakes, resumed[TLS_KINDS];
-	_Atomic uint64_t wins, forks, opens;
+	_Atomic uint64_t handshakes, failed, resumed[TLS_KINDS];
+	_Atomic uint64_t wins, forks, opens, resizes, threads;
+	_Atomic uint64_t execs, exits; /* while threads were in calls */
+	_Atomic uint64_t most_bytes;   /* that the files ever took */
+	_Atomic uint64_t death_ns;     /* the last one with a lock held */
+	_Atomic int64_t day_seconds;   /* by which the time of day is off */
 	_Atomic uint64_t killed_at[POINTS], stopped_at[POINTS];
 	atomic_uint n_recoveries;
 	_Atomic uint32_t recovery_us[RECOVERIES];
+	_Atomic uint64_t longest_recovery_cpu_ns;
 	atomic_uint serial; /* of what one alone may have */
 	_Atomic uint32_t won[WINS];
 	struct actor workers[MAX_WORKERS];
@@ -106,8 +112,8 @@ extern struct shared *shared;
 extern const char *torture_dir;
 extern uint64_t full_bytes; /* the bound on the files */
 
-/* Of the process; copied by fork(). */
-extern struct actor *self;
+/* Of the thread, and of the process; copied by fork(). */
+extern _Thread_local struct actor *self;
 extern struct sesscache *cache;      /* for all but single use */
 extern struct sesscache *cache_once; /* the same cache, "single-use" on */
 
@@ -118,6 +124,7 @@ unsigned roll(unsigned sides);
 
 struct timing {
 	uint64_t begun_ns;
+	uint64_t begun_cpu_ns;
 	unsigned losses;
 };
 
@@ -133,6 +140,9 @@ enum sesscache_status call_end(struct timing timing,
 /* The same for a store: one that repaired a dead owner's lock is noted. */
 enum sesscache_status store_end(struct timing timing,
     enum sesscache_status status);
+
+/* An actor, or a thread of this process, dies next; it may hold a lock. */
+void death_note(void);
 
 /* Of another process: ms that its call has taken so far; 0: in none. */
 uint64_t call_age_ms(struct actor *actor);
@@ -159,8 +169,25 @@ void tls_make(void);
 void tls_work(void);
 
 /* What one process at a time does beside the workers. */
-enum job { JOB_ROTATE, JOB_OPEN, JOB_STORM, JOB_PURGE, JOB_RESIZE, JOB_FULL };
+enum job {
+	JOB_ROTATE,
+	JOB_OPEN,
+	JOB_STORM,
+	JOB_THREADS,
+	JOB_PURGE,
+	JOB_RESIZE,
+	JOB_FULL,
+};
 void job_run(enum job job);
+
+/* One session from its beginning to its end. */
+void live_once(void);
+
+/*
+ * Threads that live so, and end with no word to the library; then their
+ * process ends, or becomes another program, while they are in calls.
+ */
+void live_in_threads(unsigned n);
 
 /*
  * A process that never had the cache: its children open it as strangers, and
@@ -168,8 +195,18 @@ void job_run(enum job job);
  */
 void bring_strangers(void *arg);
 
-/* A process that lives long: nothing may grow in it, nor the files. */
+/*
+ * A process that lives long, and works as all do, sometimes in a new thread:
+ * nothing may grow in it, nor the files.
+ */
 void observe(void *arg);
 uint64_t files_bytes(void);
+
+/* Of this process: descriptors, and maps of the cache's files. */
+unsigned count_fds(void);
+unsigned count_maps(uint64_t *kb);
+
+/* The time of day jumps to so many seconds from what it is. */
+void day_jump(int64_t seconds);
 
 #endif
