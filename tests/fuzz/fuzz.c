@@ -2,6 +2,7 @@
 /*
  * See fuzz.h.
  */
+#include <fcntl.h>
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -140,6 +141,34 @@ fuzz_path(char *out, size_t size, const char *name)
 	MUST(n > 0 && (size_t)n < size);
 }
 
+void
+fuzz_save(struct fuzz_file *out, const char *name)
+{
+	struct stat st;
+	int fd;
+
+	fuzz_path(out->path, sizeof(out->path), name);
+	fd = open(out->path, O_RDONLY | O_CLOEXEC);
+	MUST(fd >= 0 && fstat(fd, &st) == 0);
+	out->len = (size_t)st.st_size;
+	out->bytes = malloc(out->len);
+	MUST(out->bytes != NULL);
+	MUST(pread(fd, out->bytes, out->len, 0) == (ssize_t)out->len);
+	(void)close(fd);
+}
+
+void
+fuzz_restore(const struct fuzz_file *file, const uint8_t *bytes,
+    size_t file_len)
+{
+	int fd = open(file->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+	MUST(fd >= 0);
+	MUST(pwrite(fd, bytes, file->len, 0) == (ssize_t)file->len);
+	MUST(ftruncate(fd, (off_t)file_len) == 0);
+	(void)close(fd);
+}
+
 struct sc_cache *
 fuzz_cache(const char *dir)
 {
@@ -168,6 +197,10 @@ fuzz_handle(void)
 	MUST(sesscache_options_set(options, "dir", fuzz_dir()) == SESSCACHE_OK);
 	MUST(sesscache_options_set(options, "size", "1M") == SESSCACHE_OK);
 	MUST(sesscache_options_set(options, "log", "off") == SESSCACHE_OK);
+	/* What is made at the beginning lives longer than any run. */
+	MUST(sesscache_options_set(options, "timeout", "7d") == SESSCACHE_OK);
+	MUST(sesscache_options_set(options, "ticket-key-lifetime", "7d") ==
+	    SESSCACHE_OK);
 	MUST(sesscache_open(&handle, options) == SESSCACHE_OK);
 	sesscache_options_free(options);
 	return handle;

@@ -4,10 +4,15 @@
  * fuzzing engine calls with bytes of its choice, or replay.c with the bytes of
  * files.  A target ends the process with abort() if a promise is broken.
  *
- * With AFL++ 4 instead of libFuzzer, in a build directory of its own:
- *	configure CC=afl-clang-fast --with-sanitizer=address,undefined
- *	make LDFLAGS=-fsanitize=fuzzer tests/fuzz/fuzz_record
- *	afl-fuzz -i CORPUS/record -o findings -- tests/fuzz/fuzz_record
+ * With AFL++ 4 (Debian: afl++) instead of libFuzzer, in a build directory of
+ * its own, for ten minutes:
+ *	configure CC=afl-clang-fast CFLAGS='-g -O1' \
+ *	    --with-sanitizer=address,undefined
+ *	make LDFLAGS=-fsanitize=fuzzer tests/fuzz/fuzz_settings
+ *	afl-fuzz -V 600 -m none -t 5000 -i CORPUS/settings -o findings \
+ *	    -- tests/fuzz/fuzz_settings
+ * It wants AFL_I_DONT_CARE_ABOUT_MISSING_CRASHES=1 where the kernel pipes core
+ * dumps to a program, and AFL_SKIP_CPUFREQ=1 in a virtual machine.
  */
 #ifndef TESTS_FUZZ_FUZZ_H
 #define TESTS_FUZZ_FUZZ_H
@@ -60,6 +65,19 @@ bool fuzz_edit(struct fuzz_input *in, uint8_t *bytes, size_t len);
 /* A directory of this process, in memory if that can be; it goes at the end. */
 const char *fuzz_dir(void);
 void fuzz_path(char *out, size_t size, const char *name);
+
+/* A file of it, as it was at some time. */
+struct fuzz_file {
+	char path[512];
+	uint8_t *bytes;
+	size_t len;
+};
+
+void fuzz_save(struct fuzz_file *out, const char *name);
+
+/* Write it anew with these bytes, as long as they are, but cut or grown. */
+void fuzz_restore(const struct fuzz_file *file, const uint8_t *bytes,
+    size_t file_len);
 
 /* The smallest cache, new in this directory. */
 struct sc_cache *fuzz_cache(const char *dir);

@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A control file of any bytes: opening it, and using what was opened, ends
- * with some status.  A record that is found is the one that was stored.
+ * with some status.  A record that is found is the one that was stored.  The
+ * ring of ticket keys in it is sealed, so it is changed within its seal.
  *
  * Each input runs in a thread of its own, so that no thread has keys of the
  * cache that was there before.
  */
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include "cache/seal.h"
 #include "fuzz.h"
 #include "store/shard.h"
 
@@ -27,45 +26,12 @@ enum {
 	CREATE = 0x04,     /* the opener may repair */
 	RESIZE = 0x08,     /* and wants another size */
 	BOTH_AGAIN = 0x10, /* what was opened is opened once more */
-};
-
-/* A file as it was when the cache was whole. */
-struct saved {
-	char path[512];
-	uint8_t *bytes;
-	size_t len;
+	IN_RING = 0x20,    /* only the ticket keys are changed */
 };
 
 static const uint8_t known_id[] = "a client's ID";
 static const uint8_t known[] = "what was stored before the damage";
-static struct saved control, data;
-
-static void
-write_file(const char *path, const uint8_t *bytes, size_t len, size_t file_len)
-{
-	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-
-	MUST(fd >= 0);
-	MUST(pwrite(fd, bytes, len, 0) == (ssize_t)len);
-	MUST(ftruncate(fd, (off_t)file_len) == 0);
-	(void)close(fd);
-}
-
-static void
-save(struct saved *out, const char *name)
-{
-	struct stat st;
-	int fd;
-
-	fuzz_path(out->path, sizeof(out->path), name);
-	fd = open(out->path, O_RDONLY | O_CLOEXEC);
-	MUST(fd >= 0 && fstat(fd, &st) == 0);
-	out->len = (size_t)st.st_size;
-	out->bytes = malloc(out->len);
-	MUST(out->bytes != NULL);
-	MUST(pread(fd, out->bytes, out->len, 0) == (ssize_t)out->len);
-	(void)close(fd);
-}
+static struct fuzz_file control, data;
 
 static enum sesscache_status
 put(struct sc_cache *cache, const uint8_t *id, size_t id_len)
@@ -107,14 +73,18 @@ static void
 begin(void)
 {
 	struct sc_cache *cache = fuzz_cache(fuzz_dir());
+	struct sc_ticket ticket = { .expires_at = NOW + 1 };
+	uint8_t key_name[SC_TICKET_NAME];
 	char name[32];
 
+	MUST(sc_cache_ticket_issue(cache, &ticket, key_name, NOW) ==
+	    SESSCACHE_OK);
 	MUST(put(cache, known_id, sizeof(known_id)) == SESSCACHE_OK);
 	MUST(get(cache, known_id, sizeof(known_id)) == SESSCACHE_OK);
 	sc_cache_close(cache);
-	save(&control, "control");
+	fuzz_save(&control, "control");
 	sc_shard_name(name, 0);
-	save(&data, name);
+	fuzz_save(&data, name);
 	(void)atexit(finish);
 }
 
@@ -202,6 +172,29 @@ fix_sum(uint8_t *bytes)
 	memcpy(bytes + offsetof(struct sc_control, sum), &hash, sizeof(hash));
 }
 
+/* Ticket keys as whoever has the file could make them. */
+static void
+edit_ring(struct fuzz_input *in, uint8_t *bytes)
+{
+	uint8_t *at = bytes + SC_CONTROL_CACHE_AT +
+	    offsetof(struct sc_keys, ring);
+	struct sc_seal_blob blob = { .label = "the ticket keys" };
+	struct sc_ring_body body;
+	struct sc_ring_copy *copy;
+	struct sc_ring ring;
+
+	memcpy(&ring, at, sizeof(ring));
+	copy = &ring.copies[ring.turn & 1];
+	blob.key = (const uint8_t *)copy->key;
+	blob.number = ring.turn;
+	MUST(sc_seal_open_blob(&blob, (const uint8_t *)copy->sealed,
+		 sizeof(body), (uint8_t *)&body) == SESSCACHE_OK);
+	(void)fuzz_edit(in, (uint8_t *)&body, sizeof(body));
+	MUST(sc_seal_close_blob(&blob, (const uint8_t *)&body, sizeof(body),
+		 (uint8_t *)copy->sealed) == SESSCACHE_OK);
+	memcpy(at, &ring, sizeof(ring));
+}
+
 static void *
 run(void *arg)
 {
@@ -212,11 +205,14 @@ run(void *arg)
 
 	if ((what & TRUNCATE) != 0)
 		len = (size_t)fuzz_number(in, 2);
-	(void)fuzz_edit(in, bytes, control.len);
+	if ((what & IN_RING) != 0)
+		edit_ring(in, bytes);
+	else
+		(void)fuzz_edit(in, bytes, control.len);
 	if ((what & FIX_SUM) != 0)
 		fix_sum(bytes);
-	write_file(control.path, bytes, control.len, len);
-	write_file(data.path, data.bytes, data.len, data.len);
+	fuzz_restore(&control, bytes, len);
+	fuzz_restore(&data, data.bytes, data.len);
 	free(bytes);
 	open_and_use(what);
 	if ((what & BOTH_AGAIN) != 0)

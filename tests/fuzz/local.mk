@@ -9,10 +9,12 @@ fuzz_targets = \
 	tests/fuzz/fuzz_record \
 	tests/fuzz/fuzz_session \
 	tests/fuzz/fuzz_settings \
+	tests/fuzz/fuzz_shard \
 	tests/fuzz/fuzz_tool
 
 fuzz_ldadd = tests/fuzz/libfuzz.a lib/libsesscache-internal.la
-fuzz_tls = tests/tls.c tests/tls.h
+fuzz_tls = tests/fuzz/fuzz_tls.c tests/fuzz/fuzz_tls.h \
+	tests/tls.c tests/tls.h
 
 tests_fuzz_libfuzz_a_SOURCES = \
 	tests/fuzz/fuzz.c \
@@ -26,6 +28,7 @@ tests_fuzz_fuzz_record_LDADD = $(fuzz_ldadd)
 tests_fuzz_fuzz_session_SOURCES = tests/fuzz/fuzz_session.c $(fuzz_tls)
 tests_fuzz_fuzz_session_LDADD = $(fuzz_ldadd)
 tests_fuzz_fuzz_settings_LDADD = $(fuzz_ldadd)
+tests_fuzz_fuzz_shard_LDADD = $(fuzz_ldadd)
 tests_fuzz_fuzz_tool_SOURCES = tests/fuzz/fuzz_tool.c \
 	tests/fuzz/tool_main.h $(tools_sesscache_SOURCES)
 tests_fuzz_fuzz_tool_CPPFLAGS = $(AM_CPPFLAGS) \
@@ -40,10 +43,11 @@ EXTRA_DIST += tests/fuzz/corpus
 # --- make fuzz --------------------------------------------------------------
 
 # For how long each target runs, and what it runs in: a build of its own, in
-# which everything is instrumented.  What they find is in fuzz/new.
+# which everything is instrumented.  What they find is in fuzz/new.  Leaks are
+# looked for at the end: after each input that would cost more than the input.
 FUZZ_SECONDS = 10
 FUZZ_CC = clang
-FUZZ_FLAGS = -timeout=25 -max_len=600 -rss_limit_mb=1024
+FUZZ_FLAGS = -timeout=25 -max_len=600 -rss_limit_mb=1024 -detect_leaks=0
 fuzz_configure = CC='$(FUZZ_CC)' CFLAGS='-g -O1' \
 	--with-sanitizer=address,undefined,fuzzer-no-link
 
@@ -66,6 +70,8 @@ fuzz: fuzz/Makefile
 fuzz/Makefile:
 	@command -v $(FUZZ_CC) >/dev/null || { \
 	    echo "make fuzz needs $(FUZZ_CC)"; exit 1; }
+	@test ! -f '$(abs_top_srcdir)/config.status' || { \
+	    echo "make fuzz needs a build outside of the sources"; exit 1; }
 	mkdir -p fuzz
 	cd fuzz && '$(abs_top_srcdir)'/configure --quiet $(fuzz_configure)
 
