@@ -201,6 +201,7 @@ check_in_the_end(void)
 
 	/* Whoever opens it repairs what a killed resize left. */
 	last = cache_open(dir, "size", options.size, NULL);
+	MUST(files_bytes() > full_bytes - full_bytes / 16);
 	(void)slots_check(last);
 	MUST(atomic_load(&shared->wins) > 0);
 	for (i = 0; i < TLS_KINDS; i++)

@@ -19,7 +19,8 @@
 
 enum {
 	MAX_WORKERS = 64,
-	SLOTS = 4096,
+	SLOTS = 1024, /* all fit one shard, thin as removals leave its pages,
+	                 while processes are stopped in the others */
 	RACES = 64,
 	TICKETS = 64,
 	DER_MAX = 4096, /* bytes of a client's session */
