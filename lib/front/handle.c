@@ -21,14 +21,24 @@ static const int64_t ns_per_second = 1000000000;
 /* By how much the clock of this time namespace is ahead of the system's. */
 static atomic_int_least64_t ahead_ns;
 
+/* Its line is a name, seconds and nanoseconds. */
+static void
+note_offset(const char *line)
+{
+	int64_t seconds;
+	char *rest;
+
+	seconds = strtoll(line + strcspn(line, " "), &rest, 10);
+	atomic_store(&ahead_ns,
+	    seconds * ns_per_second + strtoll(rest, NULL, 10));
+}
+
 static enum sesscache_status
 find_clock(void)
 {
 	int fd = open(CLOCK_OFFSETS, O_RDONLY | O_CLOEXEC);
 	char text[256] = "";
 	const char *line;
-	long long seconds;
-	long ns;
 
 	if (fd < 0 && errno == ENOENT)
 		return SESSCACHE_OK; /* a kernel without time namespaces */
@@ -40,9 +50,8 @@ find_clock(void)
 	}
 	close(fd);
 	line = strstr(text, "boottime");
-	if (line != NULL &&
-	    sscanf(line, "boottime %lld %ld", &seconds, &ns) == 2)
-		atomic_store(&ahead_ns, seconds * ns_per_second + ns);
+	if (line != NULL)
+		note_offset(line);
 	return SESSCACHE_OK;
 }
 
