@@ -265,8 +265,8 @@ mount_read_only(void)
 
 	MUST(unshare(CLONE_NEWNS) == 0);
 	MUST(mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) == 0);
-	MUST(mount(dir, dir, NULL, MS_BIND, NULL) == 0);
-	MUST(mount(NULL, dir, NULL, flags, NULL) == 0);
+	MUST(mount(dir, dir, "none", MS_BIND, NULL) == 0);
+	MUST(mount("none", dir, "none", flags, NULL) == 0);
 	MUST(access(dir, W_OK) != 0 && errno == EROFS);
 }
 

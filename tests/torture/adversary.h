@@ -21,8 +21,9 @@ struct torture_deeds {
 	uint64_t kills; /* at random, not those at points */
 	uint64_t stops;
 	uint64_t jobs;
-	uint64_t jumps;  /* of the time of day */
-	uint64_t rounds; /* purges from which all began anew */
+	uint64_t jumps;       /* of the time of day */
+	uint64_t standstills; /* of the whole machine */
+	uint64_t rounds;      /* purges from which all began anew */
 };
 
 /* Until the time is over and every process has ended; whether all was well. */

@@ -115,11 +115,13 @@ print_deeds(const struct torture_deeds *deeds)
 	printf("  %" PRIu64 " stops, %" PRIu64 " jobs, %" PRIu64
 	       " resizes, %" PRIu64 " purges, %" PRIu64 " opens, %" PRIu64
 	       " forks in storms, %" PRIu64 " threads, %" PRIu64
-	       " jumps of the clock, %" PRIu64 " rounds\n",
+	       " jumps of the clock, %" PRIu64 " rounds; the machine stood "
+	       "still %" PRIu64 " times\n",
 	    deeds->stops, deeds->jobs, atomic_load(&shared->resizes),
 	    (uint64_t)atomic_load(&shared->purges_begun),
 	    atomic_load(&shared->opens), atomic_load(&shared->forks),
-	    atomic_load(&shared->threads), deeds->jumps, deeds->rounds);
+	    atomic_load(&shared->threads), deeds->jumps, deeds->rounds,
+	    deeds->standstills);
 }
 
 static void
