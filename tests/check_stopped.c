@@ -77,7 +77,7 @@ static struct {
 
 /* What the processes of a test share. */
 static struct {
-	atomic_uint reached, ready, phase, turned, finished;
+	atomic_uint reached, ready, phase, turned, finished, gone_on;
 	atomic_uint_least64_t longest_ns; /* of any call of the others */
 	atomic_uint skipped;              /* of these calls: SESSCACHE_EBUSY */
 	uint64_t held;                    /* records, while it is stopped */
@@ -528,19 +528,32 @@ verify(struct other *other)
 		MUST(get_once(other->cache, &other->gone[i]) != SESSCACHE_OK);
 }
 
-/* Store so many records; the last ones must be there. */
+/* Store as many as it remembers; all must be there. */
 static void
-keep_more(struct other *other, unsigned n)
+keep_more(struct other *other)
 {
-	struct record *kept = other->kept;
 	unsigned i;
 
-	for (i = 0; i < n; i++) {
-		kept[i % SAMPLES] = (struct record){ .data_len = DATA_BYTES };
-		record_make(other->cache, &kept[i % SAMPLES]);
+	for (i = 0; i < SAMPLES; i++) {
+		other->kept[i] = (struct record){ .data_len = DATA_BYTES };
+		record_make(other->cache, &other->kept[i]);
 	}
 	for (i = 0; i < SAMPLES; i++)
-		record_must_be(other->cache, &kept[i]);
+		record_must_be(other->cache, &other->kept[i]);
+}
+
+/* Store so many, and the last ones when the others have done so, too. */
+static void
+go_on(struct other *other)
+{
+	struct record record = { .data_len = DATA_BYTES };
+	unsigned i;
+
+	for (i = SAMPLES; i < AFTERWARDS; i++)
+		record_make(other->cache, &record);
+	atomic_fetch_add(&shared->gone_on, 1);
+	await(&shared->gone_on, OTHERS);
+	keep_more(other);
 }
 
 static void
@@ -561,7 +574,7 @@ be_other(void *arg)
 	const bool first = arg != NULL;
 	struct sesscache_stats stats;
 
-	keep_more(&other, SAMPLES); /* and so have the keys */
+	keep_more(&other); /* and so have the keys */
 	if (first)
 		MUST(sesscache_stats(other.cache, &shared->before) == 0);
 	atomic_fetch_add(&shared->ready, 1);
@@ -577,7 +590,7 @@ be_other(void *arg)
 	}
 	atomic_fetch_add(&shared->finished, 1);
 	await(&shared->phase, 2);
-	keep_more(&other, AFTERWARDS);
+	go_on(&other);
 	expect_no_return(&other);
 	if (first)
 		MUST(sesscache_stats(other.cache, &shared->after) == 0);
@@ -643,6 +656,8 @@ setup(void)
 	MUST(child_does(fill_cache, NULL));
 	capacity = shared->before.records;
 	start_others(others);
+	atomic_store(&shared->phase, 1);
+	await(&shared->finished, OTHERS);
 	end_others(others);
 	capacity = shared->held;
 }
