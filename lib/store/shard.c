@@ -1099,5 +1099,8 @@ out:
 	sc_shard_rest(store, shard);
 	if (status != SESSCACHE_OK)
 		*removed = 0;
+	/* In a file that somebody damages: to be tried again. */
+	if (status == SESSCACHE_ENOSPC)
+		status = SESSCACHE_EBUSY;
 	return sc_shard_check(store, shard, status);
 }
