@@ -24,6 +24,7 @@
 #include "store/verify.h"
 #include "support.h"
 #include "tls.h"
+#include "wrap.h"
 
 enum {
 	KNOWN = 128,       /* records that are in the tree */
@@ -125,9 +126,6 @@ at(const char *call, enum when when)
 	X(void, sc_journal_remove, (struct sc_journal *journal, \
 	    uint64_t seq), (journal, seq))
 /* clang-format on */
-
-#define REAL(f) __real_##f /* NOLINT(bugprone-reserved-identifier) */
-#define WRAP(f) __wrap_##f /* NOLINT(bugprone-reserved-identifier) */
 
 /* NOLINTBEGIN(bugprone-macro-parentheses): these are declarations */
 #define DECLARE(type, f, parameters) \

@@ -28,6 +28,7 @@
 #include "process.h"
 #include "store/shard.h"
 #include "support.h"
+#include "wrap.h"
 
 #define SIZE "2200K"
 #define LARGER "2300K"
@@ -98,13 +99,6 @@ at(enum place place)
 	atomic_fetch_add(&shared->reached, 1);
 	(void)raise(SIGSTOP);
 }
-
-/*
- * The linker's names: a call of f() is one of __wrap_f(), and __real_f() is
- * what it would have been.
- */
-#define REAL(f) __real_##f /* NOLINT(bugprone-reserved-identifier) */
-#define WRAP(f) __wrap_##f /* NOLINT(bugprone-reserved-identifier) */
 
 /* Stop before and after a call. */
 #define LED(type, f, place, parameters, ...) \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The time as a test wants it: it stands still, and passes or is set when the
- * test says so.  A program with clock.c in it has these clocks everywhere, in
+ * test says so, or the time of day is off by what a test says.  A program with clock.c in it has these clocks everywhere, in
  * the library and in OpenSSL too; other clocks than the time of day and the
  * time since boot go on.  In one thread at a time.
  */
@@ -12,6 +12,10 @@
 
 /* From now on time stands still; children inherit it. */
 void test_clock_stop(void);
+
+/* The time of day is off by so many seconds, always those that stand there, for
+ * all threads and children; they may be in memory that processes share. */
+void test_clock_follow(const _Atomic int64_t *seconds);
 
 /* It passes, by so many seconds. */
 void test_clock_pass(int64_t seconds);

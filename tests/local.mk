@@ -73,7 +73,8 @@ tests_libsupport_a_SOURCES = \
 	tests/support.c \
 	tests/support.h \
 	tests/tls.c \
-	tests/tls.h
+	tests/tls.h \
+	tests/wrap.h
 
 # Its calls to libc, LMDB and OpenSSL go through fail.c: this list and the table
 # there must agree, or it does not link.
@@ -173,12 +174,13 @@ torture_points = \
 	sc_tree_put \
 	sc_tree_read_before
 tests_torture_torture_SOURCES = \
+	tests/clock.c \
+	tests/clock.h \
 	tests/torture/adversary.c \
 	tests/torture/adversary.h \
 	tests/torture/calls.c \
 	tests/torture/handshakes.c \
 	tests/torture/jobs.c \
-	tests/torture/jumps.c \
 	tests/torture/observer.c \
 	tests/torture/points.c \
 	tests/torture/points.h \

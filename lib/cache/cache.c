@@ -154,6 +154,15 @@ count(struct sc_cache *cache, unsigned shard, enum sc_count what)
 	sc_store_count(cache->store, shard, what, 1);
 }
 
+/* Of a call that wanted the lock of the keys, which is no shard's. */
+static enum sesscache_status
+count_busy(struct sc_cache *cache, unsigned shard, enum sesscache_status status)
+{
+	if (status == SESSCACHE_EBUSY)
+		count(cache, shard, SC_COUNT_BUSY);
+	return status;
+}
+
 /* The shard that counts what belongs to none. */
 static unsigned
 any_shard(struct sc_cache *cache)
@@ -290,7 +299,6 @@ prepare(struct storing *st)
 		.id_len = in->id_len,
 	};
 	struct sc_place *place = &st->spot.place;
-	enum sesscache_status status;
 	struct sc_seal_of of;
 	uint32_t epoch;
 
@@ -309,11 +317,9 @@ prepare(struct storing *st)
 	st->stored.record.bytes = st->bytes;
 	st->stored.record.len = record.head_len + in->data_len + SC_RECORD_TAG;
 	of = seal_of(&record, *place, st->bytes);
-	status = sc_seal_close(&cache->seal, epoch, &of, in->data, in->data_len,
-	    st->bytes + record.head_len);
-	if (status == SESSCACHE_EBUSY) /* the keys: no shard counts that */
-		count(cache, place->shard, SC_COUNT_BUSY);
-	return status;
+	return count_busy(cache, place->shard,
+	    sc_seal_close(&cache->seal, epoch, &of, in->data, in->data_len,
+		st->bytes + record.head_len));
 }
 
 /*
@@ -519,18 +525,6 @@ look_inside(struct looking *lk)
 	return status;
 }
 
-/* Outside the gate: the key of what was found. */
-static enum sesscache_status
-get_ready(struct looking *lk)
-{
-	enum sesscache_status status;
-
-	status = sc_seal_get_ready(&lk->cache->seal, lk->found.record.epoch);
-	if (status == SESSCACHE_EBUSY)
-		count(lk->cache, lk->spot.place.shard, SC_COUNT_BUSY);
-	return status;
-}
-
 static enum sesscache_status
 look(struct looking *lk)
 {
@@ -548,7 +542,9 @@ look(struct looking *lk)
 		if (status != SESSCACHE_EBUSY)
 			return status;
 		status = lk->unready ?
-		    get_ready(lk) :
+		    count_busy(lk->cache, shard,
+			sc_seal_get_ready(&lk->cache->seal,
+			    lk->found.record.epoch)) :
 		    sc_store_flush(store, shard, SC_FLUSH_FULL, lk->now);
 		if (status != SESSCACHE_OK)
 			return status;
@@ -584,11 +580,10 @@ open_found(struct looking *lk)
 	enum sesscache_status status;
 
 	of = seal_of(&found->record, found->place, found->bytes);
-	status = sc_seal_open(&lk->cache->seal, found->record.epoch, &of,
-	    found->bytes + found->record.head_len, found->record.sealed_len,
-	    lk->lookup->buf);
-	if (status == SESSCACHE_EBUSY)
-		count(lk->cache, found->place.shard, SC_COUNT_BUSY);
+	status = count_busy(lk->cache, found->place.shard,
+	    sc_seal_open(&lk->cache->seal, found->record.epoch, &of,
+		found->bytes + found->record.head_len, found->record.sealed_len,
+		lk->lookup->buf));
 	if (status != SESSCACHE_ECORRUPT)
 		return status;
 	count(lk->cache, found->place.shard, SC_COUNT_UNREADABLE);

@@ -169,17 +169,23 @@ fuzz_restore(const struct fuzz_file *file, const uint8_t *bytes,
 	(void)close(fd);
 }
 
-struct sc_cache *
-fuzz_cache(const char *dir)
+struct sc_cache_config
+fuzz_config(const char *dir)
 {
-	const struct sc_cache_config config = {
+	return (struct sc_cache_config){
 		.dir = dir,
-		.size_bytes = UINT64_C(1) << 20,
+		.size_bytes = FUZZ_CACHE_BYTES,
 		.create = true,
 		.shards = 1,
 		.timeout_seconds = 3600,
 		.ticket_key_lifetime_seconds = 3600,
 	};
+}
+
+struct sc_cache *
+fuzz_cache(const char *dir)
+{
+	const struct sc_cache_config config = fuzz_config(dir);
 	struct sc_cache_opened opened;
 	struct sc_cache *cache = NULL;
 

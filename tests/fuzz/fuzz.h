@@ -79,7 +79,12 @@ void fuzz_save(struct fuzz_file *out, const char *name);
 void fuzz_restore(const struct fuzz_file *file, const uint8_t *bytes,
     size_t file_len);
 
-/* The smallest cache, new in this directory. */
+enum { FUZZ_CACHE_BYTES = 1 << 20 };
+
+/* The smallest cache, in this directory, which is made if there is none. */
+struct sc_cache_config fuzz_config(const char *dir);
+
+/* The same, new. */
 struct sc_cache *fuzz_cache(const char *dir);
 
 /* The same in fuzz_dir(), silent, as an application has it. */

@@ -18,7 +18,6 @@
 const char fuzz_name[] = "control";
 
 enum {
-	CACHE_BYTES = 1 << 20,
 	NOW = 1000,
 	/* What an input asks for. */
 	FIX_SUM = 0x01,    /* as whoever made these bytes would */
@@ -136,20 +135,15 @@ use(struct sc_cache *cache)
 static void
 open_and_use(unsigned what)
 {
-	const struct sc_cache_config config = {
-		.dir = fuzz_dir(),
-		.size_bytes = (what & RESIZE) != 0 ? 2 * CACHE_BYTES :
-						     CACHE_BYTES,
-		.resize = (what & RESIZE) != 0,
-		.create = (what & CREATE) != 0,
-		.shards = 1,
-		.timeout_seconds = 3600,
-		.ticket_key_lifetime_seconds = 3600,
-	};
+	struct sc_cache_config config = fuzz_config(fuzz_dir());
 	struct sc_cache_opened opened;
 	enum sesscache_status status;
 	struct sc_cache *cache = NULL;
 
+	config.resize = (what & RESIZE) != 0;
+	config.create = (what & CREATE) != 0;
+	if (config.resize)
+		config.size_bytes *= 2;
 	status = sc_cache_open(&cache, &config, NOW, &opened);
 	MUST((status == SESSCACHE_OK) == (cache != NULL));
 	MUST(status <= SESSCACHE_MISS && status >= SESSCACHE_EBUSY);

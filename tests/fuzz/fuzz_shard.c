@@ -19,7 +19,6 @@
 const char fuzz_name[] = "shard";
 
 enum {
-	CACHE_BYTES = 1 << 20,
 	NOW = 1000,
 	FIRST = 120, /* records, of which the first go again */
 	REMOVED = 40,
@@ -52,7 +51,8 @@ static struct state {
 	struct fuzz_file control, data;
 	struct known known[KNOWN];
 	unsigned n_known;
-	uint16_t used[CACHE_BYTES / PAGE]; /* pages that are not all zeroes */
+	uint16_t
+	    used[FUZZ_CACHE_BYTES / PAGE]; /* pages that are not all zeroes */
 	unsigned n_used;
 } states[STATES];
 
@@ -246,21 +246,16 @@ is_of_use(struct sc_cache *cache)
 static bool
 open_and_use(unsigned what)
 {
-	const struct sc_cache_config config = {
-		.dir = fuzz_dir(),
-		.size_bytes = (what & RESIZE) != 0 ? 2 * CACHE_BYTES :
-						     CACHE_BYTES,
-		.resize = (what & RESIZE) != 0,
-		.create = (what & CREATE) != 0,
-		.shards = 1,
-		.timeout_seconds = 3600,
-		.ticket_key_lifetime_seconds = 3600,
-	};
+	struct sc_cache_config config = fuzz_config(fuzz_dir());
 	struct sc_cache_opened opened;
 	enum sesscache_status status;
 	struct sc_cache *cache = NULL;
 	bool of_use = false;
 
+	config.resize = (what & RESIZE) != 0;
+	config.create = (what & CREATE) != 0;
+	if (config.resize)
+		config.size_bytes *= 2;
 	status = sc_cache_open(&cache, &config, NOW, &opened);
 	MUST((status == SESSCACHE_OK) == (cache != NULL));
 	check(status);

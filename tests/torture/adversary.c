@@ -391,7 +391,8 @@ do_harm(void)
 		adv.stop_at_ms = adv.now_ms + roll(2 * STOP_EVERY_MS);
 	}
 	if (adv.now_ms >= adv.jump_at_ms && !SANITIZED) {
-		day_jump(roll(2) == 0 ?
+		atomic_store(&shared->day_seconds,
+		    roll(2) == 0 ?
 			0 :
 			(int64_t)roll(2 * JUMP_MOST_S) - JUMP_MOST_S);
 		adv.deeds->jumps++;

@@ -9,6 +9,7 @@
 #include "store/journal.h"
 #include "store/shard.h"
 #include "torture.h"
+#include "wrap.h"
 
 #if defined(__SANITIZE_THREAD__)
 #define SANITIZED_THREADS 1
@@ -122,13 +123,6 @@ at(enum point point)
 		death_note();
 	(void)kill(getpid(), SIGKILL);
 }
-
-/*
- * The linker's names: a call of f() is one of __wrap_f(), and __real_f() is
- * what it would have been.
- */
-#define REAL(f) __real_##f /* NOLINT(bugprone-reserved-identifier) */
-#define WRAP(f) __wrap_##f /* NOLINT(bugprone-reserved-identifier) */
 
 /* NOLINTBEGIN(bugprone-macro-parentheses): these are declarations */
 #define LED(type, f, parameters) \

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "adversary.h"
+#include "clock.h"
 #include "torture.h"
 
 enum {
@@ -236,6 +237,7 @@ run(void *arg)
 
 	(void)arg;
 	shared = shared_new(sizeof(*shared));
+	test_clock_follow(&shared->day_seconds);
 	dice_seed(options.seed);
 	MUST(child_does(make_cache, NULL));
 	shared->stranger.pid = child_start(bring_strangers, &shared->stranger);

@@ -207,7 +207,4 @@ uint64_t files_bytes(void);
 unsigned count_fds(void);
 unsigned count_maps(uint64_t *kb);
 
-/* The time of day jumps to so many seconds from what it is. */
-void day_jump(int64_t seconds);
-
 #endif
