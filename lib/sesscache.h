@@ -315,10 +315,15 @@ struct sesscache_stats {
 	uint64_t realm_refused;    /* sessions and tickets of another realm */
 	uint64_t key_rotations;    /* ticket keys that became current in the
 	                              place of another */
-	uint64_t reserved[3];      /* 0 */
+	uint64_t remade;           /* data files made anew, empty: damaged, or
+	                              half made by a process that died */
+	uint64_t reserved[2];      /* 0 */
 };
 
-/* Returns SESSCACHE_OK, SESSCACHE_EINVAL or SESSCACHE_EBUSY. */
+/*
+ * Returns SESSCACHE_OK, SESSCACHE_EINVAL, SESSCACHE_ECORRUPT or
+ * SESSCACHE_EBUSY.
+ */
 enum sesscache_status sesscache_stats(struct sesscache *cache,
     struct sesscache_stats *out) SESSCACHE_MUST_CHECK;
 

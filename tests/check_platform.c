@@ -20,6 +20,8 @@
 #include "platform/lock.h"
 #include "support.h"
 
+enum { LOCK_MS = 30 * 1000 };
+
 static const struct sc_owner me = { .given = false };
 static struct sc_dir dir;
 
@@ -295,7 +297,7 @@ lock_dir(void *arg)
 	int lock_fd;
 	char c;
 
-	if (sc_dir_lock(&dir, &lock_fd) != SESSCACHE_OK ||
+	if (sc_dir_lock(&dir, LOCK_MS, &lock_fd) != SESSCACHE_OK ||
 	    write(ends[1], "x", 1) != 1)
 		return 1;
 	if (read(ends[2], &c, 1) < 0)
@@ -306,7 +308,7 @@ lock_dir(void *arg)
 
 START_TEST(directory_is_locked_by_one_at_a_time)
 {
-	int ends[4], lock_fd = -1;
+	int ends[4], lock_fd = -1, second_fd = -1;
 	pid_t child;
 	char c;
 
@@ -319,11 +321,13 @@ START_TEST(directory_is_locked_by_one_at_a_time)
 	} else {
 		ck_assert_int_eq(kill(child, SIGKILL), 0);
 	}
-	ck_done(sc_dir_lock(&dir, &lock_fd));
+	ck_done(sc_dir_lock(&dir, LOCK_MS, &lock_fd));
 	ck_assert_int_eq(test_wait(child), _i == 0 ? 0 : -1);
 	ck_assert_int_ne(fcntl(lock_fd, F_GETFD) & FD_CLOEXEC, 0);
+	ck_status(sc_dir_lock(&dir, 0, &second_fd), SESSCACHE_EBUSY);
+	ck_assert_int_eq(second_fd, -1);
 	sc_dir_unlock(lock_fd);
-	ck_done(sc_dir_lock(&dir, &lock_fd));
+	ck_done(sc_dir_lock(&dir, 0, &lock_fd));
 	sc_dir_unlock(lock_fd);
 	sc_dir_unlock(-1);
 	(void)close(ends[0]), (void)close(ends[1]);

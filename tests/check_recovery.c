@@ -48,7 +48,7 @@ struct death {
 	enum when when;
 	unsigned nth;
 	unsigned locks; /* that somebody must repair */
-	bool small;     /* in a small cache of two shards */
+	unsigned files; /* of a small cache; 0: the large one */
 };
 
 /* What the others see of it. */
@@ -290,13 +290,15 @@ rotate(void *arg)
 	MUST(sesscache_rotate_keys(cache) == SESSCACHE_OK);
 }
 
+static const char *const dirs[] = { "large", "one", "two" };
+
 static struct sesscache *
 open_with_size(const char *size)
 {
 	char dir[SCRATCH_LEN];
 
-	path_join(dir, scratch, death->small ? "small" : "large");
-	return cache_open(dir, "shards", death->small ? "2" : "1",
+	path_join(dir, scratch, dirs[death->files]);
+	return cache_open(dir, "shards", death->files == 2 ? "2" : "1",
 	    size != NULL ? "size" : NULL, size, NULL);
 }
 
@@ -317,61 +319,62 @@ shrink(void *arg)
 
 static const struct death deaths[] = {
 	{ "in the gate, before its record is there", put_many, "sc_journal_put",
-	    BEFORE, 1, 1, false },
+	    BEFORE, 1, 1, 0 },
 	{ "in the gate, its record is there", put_many, "sc_journal_put", AFTER,
-	    1, 1, false },
+	    1, 1, 0 },
 	{ "in the gate, before a removal is there", take_all,
-	    "sc_journal_remove", BEFORE, 1, 1, false },
+	    "sc_journal_remove", BEFORE, 1, 1, 0 },
 	{ "in the gate, a removal is there", take_all, "sc_journal_remove",
-	    AFTER, 1, 1, false },
-	{ "in a lookup", get_one, "sc_tree_read", AFTER, 1, 1, false },
-	{ "before a transaction", put_many, "sc_tree_begin", BEFORE, 1, 1,
-	    false },
-	{ "in a new transaction", put_many, "sc_tree_begin", AFTER, 1, 1,
-	    false },
-	{ "in an eviction", put_many, "sc_room_delete", AFTER, 3, 1, false },
-	{ "in a write", put_many, "sc_tree_put", AFTER, 10, 1, false },
-	{ "in removals", take_all, "sc_tree_delete", AFTER, 40, 1, false },
+	    AFTER, 1, 1, 0 },
+	{ "in a lookup", get_one, "sc_tree_read", AFTER, 1, 1, 0 },
+	{ "before a transaction", put_many, "sc_tree_begin", BEFORE, 1, 1, 0 },
+	{ "in a new transaction", put_many, "sc_tree_begin", AFTER, 1, 1, 0 },
+	{ "in an eviction", put_many, "sc_room_delete", AFTER, 3, 1, 0 },
+	{ "in a write", put_many, "sc_tree_put", AFTER, 10, 1, 0 },
+	{ "in removals", take_all, "sc_tree_delete", AFTER, 40, 1, 0 },
 	{ "before a commit of removals", take_all, "sc_tree_commit", BEFORE, 1,
-	    2, false },
-	{ "before a commit", put_many, "sc_tree_commit", BEFORE, 1, 2, false },
-	{ "after a commit", put_many, "sc_tree_commit", AFTER, 1, 2, false },
+	    2, 0 },
+	{ "before a commit", put_many, "sc_tree_commit", BEFORE, 1, 2, 0 },
+	{ "after a commit", put_many, "sc_tree_commit", AFTER, 1, 2, 0 },
 	{ "before a commit of a long record", put_long, "sc_tree_commit",
-	    BEFORE, 1, 2, false },
+	    BEFORE, 1, 2, 0 },
 	{ "after a commit of a long record", put_long, "sc_tree_commit", AFTER,
-	    1, 2, false },
+	    1, 2, 0 },
 	{ "before new ticket keys", rotate, "sc_seal_close_blob", BEFORE, 1, 1,
-	    false },
-	{ "with new ticket keys", rotate, "sc_lock_release", BEFORE, 1, 1,
-	    false },
+	    0 },
+	{ "with new ticket keys", rotate, "sc_lock_release", BEFORE, 1, 1, 0 },
 	{ "in an open, the file is verified", open_anew, "sc_verify_file",
-	    AFTER, 1, 0, false },
+	    AFTER, 1, 0, 0 },
 	{ "in an open, before the file is mapped", open_anew, "sc_tree_open",
-	    BEFORE, 1, 1, false },
+	    BEFORE, 1, 1, 0 },
 	{ "in an open, the file is mapped", open_anew, "sc_tree_open", AFTER, 1,
-	    1, false },
+	    1, 0 },
 	{ "in a purge, its keys are gone", purge, "sc_lock_release", BEFORE, 1,
-	    0, true },
+	    0, 2 },
 	{ "in a purge, before new ticket keys", purge, "sc_seal_close_blob",
-	    BEFORE, 1, 1, true },
+	    BEFORE, 1, 1, 2 },
 	{ "in a purge, in a transaction", purge, "sc_tree_delete", AFTER, 400,
-	    1, true },
+	    1, 2 },
 	{ "in a purge, before a commit", purge, "sc_tree_commit", BEFORE, 4, 2,
-	    true },
+	    2 },
 	{ "in a purge, after a commit", purge, "sc_tree_commit", AFTER, 4, 2,
-	    true },
+	    2 },
 	{ "in a resize, copying", shrink, "sc_tree_read_before", AFTER, 500, 2,
-	    true },
+	    2 },
 	{ "in a resize, the file is empty", shrink, "sc_tree_open", BEFORE, 1,
-	    2, true },
+	    2, 2 },
 	{ "in a resize, the file is laid out", shrink, "sc_tree_open", AFTER, 1,
-	    2, true },
+	    2, 2 },
 	{ "in a resize, filling the file", shrink, "sc_tree_put", AFTER, 500, 2,
-	    true },
+	    2 },
 	{ "in a resize, the file is filled", shrink, "sc_tree_commit", AFTER, 2,
-	    2, true },
+	    2, 2 },
+	{ "in a resize, the only file is empty", shrink, "sc_tree_open", BEFORE,
+	    1, 2, 1 },
+	{ "in a resize, filling the only file", shrink, "sc_tree_put", AFTER,
+	    500, 2, 1 },
 	{ "in a resize, the last file is empty", shrink, "sc_tree_open", BEFORE,
-	    2, 2, true },
+	    2, 2, 2 },
 };
 
 enum { TESTS = N_OF(deaths) * HEIRS };
@@ -512,7 +515,7 @@ prepare(int row)
 {
 	death = &deaths[row];
 	outcome = shared_new(sizeof(*outcome));
-	cache = open_with_size(death->small ? "4M" : "16M");
+	cache = open_with_size(death->files > 0 ? "4M" : "16M");
 	fill();
 }
 

@@ -17,6 +17,7 @@ unit_tests = \
 	tests/check_journal \
 	tests/check_keyring \
 	tests/check_lifetime \
+	tests/check_mend \
 	tests/check_openssl \
 	tests/check_platform \
 	tests/check_race \

@@ -58,6 +58,8 @@ const struct stat_field stat_fields[] = {
 	    "Of these, because their owner was stopped" },
 	{ "repaired", offsetof(struct sesscache_stats, repaired), false,
 	    "Locks taken over from processes that died" },
+	{ "remade", offsetof(struct sesscache_stats, remade), false,
+	    "Damaged data files made anew, empty" },
 	{ "unreadable", offsetof(struct sesscache_stats, unreadable), false,
 	    "Records and rings of ticket keys that did not open" },
 	{ "failed", offsetof(struct sesscache_stats, failed), false,

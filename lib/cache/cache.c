@@ -980,6 +980,7 @@ fill_counts(const struct sc_cache *cache, struct sesscache_stats *out)
 	out->tickets_refused = total(cache, SC_COUNT_TICKETS_REFUSED);
 	out->realm_refused = total(cache, SC_COUNT_REALM_REFUSED);
 	out->key_rotations = total(cache, SC_COUNT_KEY_ROTATIONS);
+	out->remade = total(cache, SC_COUNT_REMADE);
 }
 
 enum sesscache_status

@@ -20,15 +20,29 @@ enum {
 	SECRET_AT = 4, /* element of an encoded session */
 };
 
-static atomic_uint_least32_t warned_at; /* sc_now() of the last warning */
+/* One line a minute of each kind at most: a flood must not fill the log. */
+static bool
+may_warn(atomic_uint_least32_t *last_time)
+{
+	uint_least32_t now = sc_now(), last = atomic_load(last_time);
+
+	return (last == 0 || now - last >= WARN_EVERY_SECONDS) &&
+	    atomic_compare_exchange_strong(last_time, &last, now);
+}
 
 void
 sc_session_failed(struct sesscache *handle, const char *what,
     enum sesscache_status status)
 {
+	static atomic_uint_least32_t last_time;
+
 	sc_cache_count(handle->cache, SC_EVENT_FAILED);
-	sc_log(&handle->options, SC_LOG_DEBUG, "%s: %s", what,
-	    sesscache_strerror(status));
+	if (status == SESSCACHE_ECORRUPT && may_warn(&last_time))
+		sc_log(&handle->options, SC_LOG_WARN, "%s: %s", what,
+		    sesscache_detail());
+	else
+		sc_log(&handle->options, SC_LOG_DEBUG, "%s: %s", what,
+		    sesscache_strerror(status));
 }
 
 /* --- lifetime ------------------------------------------------------------ */
@@ -105,20 +119,17 @@ sc_session_limit(const struct sc_connection *connection, const SSL *ssl,
 
 /* --- bytes --------------------------------------------------------------- */
 
-/* One line a minute at most: a flood must not fill the log. */
 static void
 warn_too_big(struct sesscache *handle, int session_bytes)
 {
-	uint_least32_t now = sc_now(), last = atomic_load(&warned_at);
+	static atomic_uint_least32_t last_time;
 
 	sc_cache_count(handle->cache, SC_EVENT_TOO_BIG);
-	if (last != 0 && now - last < WARN_EVERY_SECONDS)
-		return;
-	if (!atomic_compare_exchange_strong(&warned_at, &last, now))
-		return;
-	sc_log(&handle->options, SC_LOG_WARN,
-	    "not stored: a session of %d bytes, max-session is %u bytes",
-	    session_bytes, (unsigned)handle->options.max_session_bytes);
+	if (may_warn(&last_time))
+		sc_log(&handle->options, SC_LOG_WARN,
+		    "not stored: a session of %d bytes, max-session is %u "
+		    "bytes",
+		    session_bytes, (unsigned)handle->options.max_session_bytes);
 }
 
 size_t
@@ -133,15 +144,13 @@ sc_session_encode(struct sesscache *handle, const SSL_SESSION *session,
 		max = size;
 	need = i2d_SSL_SESSION(session, NULL);
 	if (need <= 0)
-		sc_session_failed(handle, "i2d_SSL_SESSION",
-		    SESSCACHE_ECORRUPT);
+		sc_session_failed(handle, "i2d_SSL_SESSION", SESSCACHE_ESYS);
 	else if ((size_t)need > max)
 		warn_too_big(handle, need);
 	else if (i2d_SSL_SESSION(session, &end) == need)
 		len = (size_t)need;
 	else
-		sc_session_failed(handle, "i2d_SSL_SESSION",
-		    SESSCACHE_ECORRUPT);
+		sc_session_failed(handle, "i2d_SSL_SESSION", SESSCACHE_ESYS);
 	return len;
 }
 
@@ -248,8 +257,7 @@ sc_session_decode(struct sesscache *handle, const SSL *ssl,
 	/* d2i accepts what trails, OpenSSL an ID that was not asked for. */
 	if (session == NULL || end != lookup->buf + lookup->len ||
 	    !sc_session_has_id(session, lookup->id, lookup->id_len)) {
-		sc_session_failed(handle, "d2i_SSL_SESSION",
-		    SESSCACHE_ECORRUPT);
+		sc_session_failed(handle, "d2i_SSL_SESSION", SESSCACHE_EFORMAT);
 		SSL_SESSION_free(session);
 		session = NULL;
 	} else if (!is_usable(ssl, session)) {

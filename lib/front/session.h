@@ -34,7 +34,10 @@ size_t sc_session_encode(struct sesscache *handle, const SSL_SESSION *session,
 SSL_SESSION *sc_session_decode(struct sesscache *handle, const SSL *ssl,
     const struct sc_lookup *lookup);
 
-/* Count an error that a callback drops. */
+/*
+ * Count an error that a callback drops, and log it: that the cache is damaged
+ * as a warning, once a minute, with the sentence of the failure.
+ */
 void sc_session_failed(struct sesscache *handle, const char *what,
     enum sesscache_status status);
 

@@ -13,10 +13,6 @@
 
 #include "platform/dir.h"
 
-enum {
-	LOCK_TRIES = 5000, /* of about a millisecond each */
-};
-
 /* The status of a failed call on dir/name; name may be "". */
 static enum sesscache_status
 call_failed(const struct sc_dir *dir, const char *name, const char *what)
@@ -163,18 +159,20 @@ sc_dir_close(struct sc_dir *dir)
 }
 
 enum sesscache_status
-sc_dir_lock(const struct sc_dir *dir, int *lock_fd)
+sc_dir_lock(const struct sc_dir *dir, unsigned wait_ms, int *lock_fd)
 {
 	const struct timespec millisecond = { 0, 1000000 };
-	int tries, rc = -1;
+	unsigned waited_ms;
+	int rc = -1;
 
 	/* A description of its own: that of dir->fd is shared over fork(). */
 	*lock_fd = openat(dir->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (*lock_fd < 0)
 		return call_failed(dir, "", "open");
-	for (tries = 0; tries < LOCK_TRIES; tries++) {
+	for (waited_ms = 0;; waited_ms++) {
 		rc = flock(*lock_fd, LOCK_EX | LOCK_NB);
-		if (rc == 0 || (errno != EWOULDBLOCK && errno != EINTR))
+		if (rc == 0 || (errno != EWOULDBLOCK && errno != EINTR) ||
+		    waited_ms >= wait_ms)
 			break;
 		nanosleep(&millisecond, NULL);
 	}
@@ -186,8 +184,8 @@ sc_dir_lock(const struct sc_dir *dir, int *lock_fd)
 	errno = rc;
 	if (rc == EWOULDBLOCK || rc == EINTR)
 		return sc_fail(SESSCACHE_EBUSY,
-		    "another process has been opening %s for seconds",
-		    dir->path);
+		    "another process has been opening %s for %u ms", dir->path,
+		    wait_ms);
 	return call_failed(dir, "", "lock");
 }
 

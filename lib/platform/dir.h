@@ -37,10 +37,10 @@ void sc_dir_close(struct sc_dir *dir);
 
 /*
  * Keep other openers out of the directory; *lock_fd goes to sc_dir_unlock().
- * Returns SESSCACHE_OK, SESSCACHE_ESYS, or SESSCACHE_EBUSY after some seconds.
+ * Returns SESSCACHE_OK, SESSCACHE_ESYS, or SESSCACHE_EBUSY after wait_ms, about.
  */
-enum sesscache_status sc_dir_lock(const struct sc_dir *dir, int *lock_fd)
-    SESSCACHE_MUST_CHECK;
+enum sesscache_status sc_dir_lock(const struct sc_dir *dir, unsigned wait_ms,
+    int *lock_fd) SESSCACHE_MUST_CHECK;
 void sc_dir_unlock(int lock_fd);
 
 /*

@@ -250,7 +250,15 @@ open_late(struct sc_store *store, unsigned shard, int fd, const struct stat *st)
 enum sesscache_status
 sc_shard_open_late(struct sc_store *store, unsigned shard)
 {
-	store->shard[shard].late = false; /* whatever comes of it */
+	struct sc_shard *sh = &store->shard[shard];
+	uint32_t generation = atomic_load(&sh->state->generation);
+
+	if (!sh->late && sh->generation == generation)
+		return sc_fail(SESSCACHE_ECORRUPT,
+		    "shard %u of %s could not be opened", shard,
+		    store->dir.path);
+	sh->late = false; /* whatever comes of it */
+	sh->generation = generation;
 	return sc_shard_check(store, shard, open_file(store, shard, open_late));
 }
 
@@ -524,6 +532,20 @@ skip_oldest(struct kept *kept)
 	return true;
 }
 
+/* What is closed here must be to be opened again: by a name in /proc. */
+static enum sesscache_status
+check_path(int fd)
+{
+	struct stat st;
+	char path[80];
+
+	path_of(fd, path);
+	if (stat(path, &st) != 0)
+		return sc_fail(SESSCACHE_ESYS, "cannot be reached by %s: %s",
+		    path, strerror(errno));
+	return SESSCACHE_OK;
+}
+
 /* With both locks of the shard, or alone. */
 static enum sesscache_status
 remake_locked(struct sc_store *store, unsigned shard, uint64_t file_bytes,
@@ -536,6 +558,8 @@ remake_locked(struct sc_store *store, unsigned shard, uint64_t file_bytes,
 
 	sc_shard_name(name, shard);
 	status = claim_file(store, name, file_bytes, &fd);
+	if (status == SESSCACHE_OK)
+		status = check_path(fd);
 	if (status != SESSCACHE_OK)
 		goto out;
 	atomic_store(&sh->state->broken, 1); /* until it is whole again */
@@ -594,6 +618,54 @@ sc_shard_remake(struct sc_store *store, unsigned shard, uint64_t file_bytes,
 	keep_nothing(&kept);
 	sc_lock_release(&sh->state->gate);
 rest:
+	sc_shard_rest(store, shard);
+	return status;
+}
+
+/* Inside both locks; another process may have been faster. */
+static enum sesscache_status
+mend_locked(struct sc_store *store, unsigned shard)
+{
+	struct sc_shard *sh = &store->shard[shard];
+	struct kept nothing = { .bytes = NULL };
+	enum sesscache_status status;
+
+	if (atomic_load(&sh->state->broken) == 0) {
+		/* What kept this process from opening it may be over. */
+		sh->late = sh->tree == NULL;
+		return SESSCACHE_OK;
+	}
+	status = remake_locked(store, shard,
+	    atomic_load(&sh->state->file_bytes), &nothing);
+	if (status == SESSCACHE_OK)
+		sc_store_count(store, shard, SC_COUNT_REMADE, 1);
+	return status;
+}
+
+enum sesscache_status
+sc_shard_mend(struct sc_store *store, unsigned shard)
+{
+	struct sc_lock *gate = &store->shard[shard].state->gate;
+	enum sesscache_status status;
+	enum sc_lock_event event;
+	int lock_fd = -1;
+
+	/* The work lock first: then no child inherits the directory's. */
+	if (!atomic_load(&store->may_mend) || !sc_shard_try_work(store, shard))
+		return SESSCACHE_EBUSY;
+	status = sc_dir_lock(&store->dir, 0, &lock_fd);
+	/* Where another cache is, the files of these names are its own. */
+	if (status == SESSCACHE_OK && !sc_store_is_in(store, &store->dir))
+		status = SESSCACHE_EBUSY;
+	if (status == SESSCACHE_OK)
+		status = sc_lock_take(gate, SC_LOCK_SERVING_MS, &event);
+	if (status == SESSCACHE_OK) {
+		if (event == SC_LOCK_REPAIRED)
+			sc_shard_repaired(store, shard);
+		status = mend_locked(store, shard);
+		sc_lock_release(gate);
+	}
+	sc_dir_unlock(lock_fd);
 	sc_shard_rest(store, shard);
 	return status;
 }

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "store/shard.h"
@@ -28,7 +29,10 @@ enum {
  */
 enum { REMOVALS = 16, SPENT_RUNS = SC_JOURNAL_ENTRIES / REMOVALS };
 
-/* Of the turns of a thread, one in so many: odd, so that it meets each shard. */
+/*
+ * Of the turns of a thread, and of the calls that a damaged shard refuses, one
+ * in so many: odd, so that a thread meets each shard.
+ */
 enum { DOUBT = 61 };
 
 struct sc_room {
@@ -104,19 +108,9 @@ sc_shard_in_child(void)
 static void
 doubt(struct sc_store *store, unsigned shard)
 {
-	struct sc_shard *sh = &store->shard[shard];
-	enum sc_lock_event event;
-
-	if (sc_lock_seems_free(&sh->state->work) ||
-	    pthread_mutex_trylock(&sh->work) != 0)
-		return;
-	if (sc_lock_take(&sh->state->work, SC_LOCK_TRY, &event) ==
-	    SESSCACHE_OK) {
-		if (event == SC_LOCK_REPAIRED)
-			sc_shard_repaired(store, shard);
-		sc_lock_release(&sh->state->work);
-	}
-	pthread_mutex_unlock(&sh->work);
+	if (!sc_lock_seems_free(&store->shard[shard].state->work) &&
+	    sc_shard_try_work(store, shard))
+		sc_shard_rest(store, shard);
 }
 
 static bool
@@ -125,7 +119,8 @@ seems_usable(struct sc_store *store, unsigned shard)
 	struct sc_shard *sh = &store->shard[shard];
 
 	if (atomic_load_explicit(&sh->state->broken, memory_order_relaxed) != 0)
-		return false;
+		return turn % DOUBT == 0 &&
+		    sc_shard_mend(store, shard) == SESSCACHE_OK;
 	if (sc_lock_seems_free(&sh->state->gate) &&
 	    sc_lock_seems_free(&sh->state->work))
 		return true;
@@ -200,17 +195,31 @@ repair(struct sc_shard *sh)
 	}
 }
 
-enum sesscache_status
-sc_shard_remap(struct sc_store *store, unsigned shard)
+/* Whether the file has lost its name; then another one has it. */
+static bool
+is_orphan(const struct sc_shard *sh)
 {
-	struct sc_shard *sh = &store->shard[shard];
-	enum sesscache_status status;
-	uint32_t generation;
+	struct stat st;
 
-	generation = atomic_load_explicit(&sh->state->generation,
-	    memory_order_relaxed);
-	if (generation == sh->generation && sh->area != NULL)
-		return SESSCACHE_OK;
+	return fstat(sc_tree_fd(sh->tree), &st) == 0 && st.st_nlink == 0;
+}
+
+static void
+let_go(struct sc_store *store, struct sc_shard *sh)
+{
+	pthread_mutex_lock(&store->remap);
+	sc_tree_close(sh->tree);
+	sh->tree = NULL;
+	sh->area = NULL;
+	sh->late = true;
+	pthread_mutex_unlock(&store->remap);
+}
+
+static enum sesscache_status
+map_again(struct sc_store *store, struct sc_shard *sh, uint32_t generation)
+{
+	enum sesscache_status status;
+
 	pthread_mutex_lock(&store->remap);
 	status = sc_tree_remap(sh->tree, atomic_load(&sh->state->file_bytes));
 	sc_shard_take_area(sh);
@@ -221,7 +230,31 @@ sc_shard_remap(struct sc_store *store, unsigned shard)
 }
 
 enum sesscache_status
-sc_store_enter(struct sc_store *store, unsigned shard, unsigned wait_ms)
+sc_shard_remap(struct sc_store *store, unsigned shard)
+{
+	struct sc_shard *sh = &store->shard[shard];
+	uint32_t generation;
+
+	generation = atomic_load_explicit(&sh->state->generation,
+	    memory_order_relaxed);
+	if (generation == sh->generation && sh->area != NULL)
+		return SESSCACHE_OK;
+	if (!is_orphan(sh))
+		return map_again(store, sh, generation);
+	let_go(store, sh);
+	return sc_shard_open_late(store, shard);
+}
+
+static enum sesscache_status
+refuse(const struct sc_store *store, unsigned shard)
+{
+	return sc_fail(SESSCACHE_ECORRUPT,
+	    "shard %u of %s is damaged and not made anew yet", shard,
+	    store->dir.path);
+}
+
+static enum sesscache_status
+enter(struct sc_store *store, unsigned shard, unsigned wait_ms)
 {
 	struct sc_shard *sh = &store->shard[shard];
 	enum sesscache_status status;
@@ -232,15 +265,10 @@ sc_store_enter(struct sc_store *store, unsigned shard, unsigned wait_ms)
 		count_event(store, shard, status, event);
 	if (status != SESSCACHE_OK)
 		return status;
-	if (sh->late)
+	if (atomic_load_explicit(&sh->state->broken, memory_order_relaxed))
+		status = refuse(store, shard);
+	else if (sh->tree == NULL)
 		status = sc_shard_open_late(store, shard);
-	else if (atomic_load_explicit(&sh->state->broken,
-		     memory_order_relaxed) ||
-	    sh->tree == NULL)
-		status = sc_fail(SESSCACHE_ECORRUPT,
-		    "shard %u of %s is damaged; it is made anew when the "
-		    "cache is next opened",
-		    shard, store->dir.path);
 	else
 		status = sc_shard_remap(store, shard);
 	if (status == SESSCACHE_OK && event == SC_LOCK_REPAIRED)
@@ -248,6 +276,22 @@ sc_store_enter(struct sc_store *store, unsigned shard, unsigned wait_ms)
 	if (status != SESSCACHE_OK)
 		sc_store_leave(store, shard);
 	return status;
+}
+
+enum sesscache_status
+sc_store_enter(struct sc_store *store, unsigned shard, unsigned wait_ms)
+{
+	enum sesscache_status status = enter(store, shard, wait_ms);
+
+	if (status != SESSCACHE_ECORRUPT ||
+	    atomic_fetch_add(&store->shard[shard].refused, 1) % DOUBT != 0)
+		return status;
+	status = sc_shard_mend(store, shard);
+	if (status == SESSCACHE_OK)
+		return enter(store, shard, wait_ms);
+	/* The sentence says why it is still damaged. */
+	return status == SESSCACHE_EBUSY ? refuse(store, shard) :
+					   SESSCACHE_ECORRUPT;
 }
 
 void
@@ -275,6 +319,24 @@ sc_shard_work(struct sc_store *store, unsigned shard, unsigned wait_ms)
 	if (status != SESSCACHE_OK || event != SC_LOCK_PLAIN)
 		count_event(store, shard, status, event);
 	return status;
+}
+
+bool
+sc_shard_try_work(struct sc_store *store, unsigned shard)
+{
+	struct sc_shard *sh = &store->shard[shard];
+	enum sc_lock_event event;
+
+	if (pthread_mutex_trylock(&sh->work) != 0)
+		return false;
+	if (sc_lock_take(&sh->state->work, SC_LOCK_TRY, &event) !=
+	    SESSCACHE_OK) {
+		pthread_mutex_unlock(&sh->work);
+		return false;
+	}
+	if (event == SC_LOCK_REPAIRED)
+		sc_shard_repaired(store, shard);
+	return true;
 }
 
 void

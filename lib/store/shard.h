@@ -78,6 +78,7 @@ struct sc_shard {
 	uint64_t mark_bits;     /* of the area */
 	uint32_t generation;    /* the one that is mapped */
 	bool late;              /* not open yet: the gate could not be had */
+	atomic_uint refused;    /* calls, because it is damaged */
 	pthread_mutex_t work;   /* held with the work lock; fork() waits */
 };
 
@@ -94,6 +95,7 @@ struct sc_store {
 	struct sc_fork_hook hook;
 	pthread_mutex_t remap; /* held while a map changes; fork() waits */
 	sc_make_room *make_room;
+	atomic_bool may_mend; /* somebody opened it who may make it, too */
 	struct sc_shard shard[SC_STORE_MAX_SHARDS];
 };
 
@@ -116,7 +118,10 @@ void sc_shard_name(char name[32], unsigned shard);
 enum sesscache_status sc_shard_open(struct sc_store *store, unsigned shard)
     SESSCACHE_MUST_CHECK;
 
-/* The same inside the gate, once, for a process that has it not open yet. */
+/*
+ * The same inside the gate, for a process that has it not open: once, and once
+ * again whenever another process has made it anew.
+ */
 enum sesscache_status sc_shard_open_late(struct sc_store *store, unsigned shard)
     SESSCACHE_MUST_CHECK;
 
@@ -127,6 +132,15 @@ enum sesscache_status sc_shard_open_late(struct sc_store *store, unsigned shard)
 enum sesscache_status sc_shard_remake(struct sc_store *store, unsigned shard,
     uint64_t file_bytes, bool keep) SESSCACHE_MUST_CHECK;
 
+/*
+ * Outside the gate: make a damaged shard anew, empty, while the cache serves.
+ * SESSCACHE_OK: it is whole.  SESSCACHE_EBUSY: this handle may not, or somebody
+ * else is opening the cache or writing there, for whom it does not wait.
+ * Otherwise as sc_store_open().
+ */
+enum sesscache_status sc_shard_mend(struct sc_store *store, unsigned shard)
+    SESSCACHE_MUST_CHECK;
+
 /* Inside the gate: map the shard's file as it is now. */
 enum sesscache_status sc_shard_remap(struct sc_store *store, unsigned shard)
     SESSCACHE_MUST_CHECK;
@@ -135,6 +149,12 @@ enum sesscache_status sc_shard_remap(struct sc_store *store, unsigned shard)
 enum sesscache_status sc_shard_work(struct sc_store *store, unsigned shard,
     unsigned wait_ms) SESSCACHE_MUST_CHECK;
 void sc_shard_rest(struct sc_store *store, unsigned shard);
+
+/* Take it if nobody has it; that somebody has is not counted. */
+bool sc_shard_try_work(struct sc_store *store, unsigned shard);
+
+/* Whether a directory still is that of this store. */
+bool sc_store_is_in(const struct sc_store *store, const struct sc_dir *dir);
 
 /* In a child of fork(): start its round over the shards elsewhere. */
 void sc_shard_in_child(void);

@@ -16,7 +16,10 @@
 #define CONTROL "control"
 #define CONTROL_NEW "control.new"
 
-enum { SHARDS_PER_CPU = 4 };
+enum {
+	SHARDS_PER_CPU = 4,
+	OPENING_MS = 5000, /* to wait for others who open */
+};
 
 static const uint64_t usual_shard_bytes = UINT64_C(4) << 20;
 static const uint64_t least_shard_bytes = UINT64_C(512) << 10;
@@ -281,8 +284,10 @@ make_shard_anew(struct sc_store *store, unsigned shard,
 	snprintf(reason, sizeof(reason), "%s", sesscache_detail());
 	status = sc_shard_remake(store, shard,
 	    shard_bytes(size_bytes, store->shards), false);
-	if (status == SESSCACHE_OK)
+	if (status == SESSCACHE_OK) {
+		sc_store_count(store, shard, SC_COUNT_REMADE, 1);
 		memcpy(opened->repaired, reason, sizeof(reason));
+	}
 	return status;
 }
 
@@ -581,18 +586,22 @@ in_child(void *arg)
 
 /* --- one store a directory ----------------------------------------------- */
 
+bool
+sc_store_is_in(const struct sc_store *store, const struct sc_dir *dir)
+{
+	struct stat st;
+
+	return fstatat(dir->fd, CONTROL, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    store->dev == st.st_dev && store->ino == st.st_ino;
+}
+
 static struct sc_store *
 find_open(const struct sc_dir *dir)
 {
-	struct sc_store *store;
-	struct stat st;
+	struct sc_store *store = stores;
 
-	if (fstatat(dir->fd, CONTROL, &st, AT_SYMLINK_NOFOLLOW) != 0)
-		return NULL;
-	for (store = stores; store != NULL; store = store->next) {
-		if (store->dev == st.st_dev && store->ino == st.st_ino)
-			break;
-	}
+	while (store != NULL && !sc_store_is_in(store, dir))
+		store = store->next;
 	return store;
 }
 
@@ -681,6 +690,8 @@ find_or_open(struct sc_store **out, const struct sc_dir *dir,
 		stores = store;
 		sc_fork_add(&store->hook);
 	}
+	if (config->create)
+		atomic_store(&store->may_mend, true);
 	store->refs++;
 	*out = store;
 	return SESSCACHE_OK;
@@ -703,7 +714,7 @@ sc_store_open(struct sc_store **out, const struct sc_store_config *config,
 		return status;
 	status = sc_dir_open(&dir, config->dir, config->create, &owner);
 	if (status == SESSCACHE_OK) {
-		status = sc_dir_lock(&dir, &lock_fd);
+		status = sc_dir_lock(&dir, OPENING_MS, &lock_fd);
 		if (status == SESSCACHE_OK)
 			status = find_or_open(out, &dir, config, opened);
 		sc_dir_unlock(lock_fd);

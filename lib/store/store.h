@@ -57,6 +57,7 @@ enum sc_count {
 	SC_COUNT_TICKETS_REFUSED,
 	SC_COUNT_REALM_REFUSED,
 	SC_COUNT_KEY_ROTATIONS,
+	SC_COUNT_REMADE,
 	SC_COUNTS
 };
 
@@ -122,9 +123,10 @@ uint64_t sc_store_counted(const struct sc_store *store, unsigned shard,
     enum sc_count count);
 
 /*
- * Enter a shard's gate, waiting wait_ms at most.  Returns SESSCACHE_OK,
- * SESSCACHE_EBUSY (counted), SESSCACHE_ECORRUPT, SESSCACHE_ENOMEM or
- * SESSCACHE_ESYS (it was made anew and cannot be mapped).
+ * Enter a shard's gate, waiting wait_ms at most.  One that is damaged is made
+ * anew, empty, if that can be now.  Returns SESSCACHE_OK, SESSCACHE_EBUSY
+ * (counted), SESSCACHE_ECORRUPT, SESSCACHE_ENOMEM or SESSCACHE_ESYS (it was
+ * made anew and cannot be mapped).
  */
 enum sesscache_status sc_store_enter(struct sc_store *store, unsigned shard,
     unsigned wait_ms) SESSCACHE_MUST_CHECK;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Resize: a shard's file is emptied and made anew while others have it mapped
- * and use it, and whoever does it may die between any two steps
- * (sc_shard_remake() in lib/store/remake.c; sc_store_enter(), sc_shard_remap()
- * in lib/store/shard.c).
+ * and use it, and whoever does it may die between any two steps; who uses the
+ * file and finds it damaged makes it anew too, empty (sc_shard_remake(),
+ * sc_shard_mend() in lib/store/remake.c; sc_store_enter(), sc_shard_remap() in
+ * lib/store/shard.c).
  *
  * A file is told by its size and by what it holds: the record that was stored,
  * or nothing yet.  Left out: the directory's lock, under which one process at
@@ -12,7 +13,7 @@
  */
 #define USERS 2
 #define REMAKERS 2 /* the second one also repairs, as it opens the cache */
-#define DEATHS 1
+#define DEATHS 2 /* of one who makes it anew after the other, too */
 #define CALLS 1
 #define HALF 0 /* contents of a file */
 #define EMPTY 1
@@ -34,6 +35,30 @@ inline use(mine) { /* what is in a map of the file as it was then */
 	assert(content != HALF)      /* else it is torn */
 }
 
+inline cut() { /* ftruncate() */
+	d_step { sizes++; file = sizes; content = HALF }
+}
+
+inline mend() { /* with the work lock */
+	atomic { free(gate) -> gate = _pid }
+	if
+#ifdef BROKEN_SECOND_LOOK
+	:: true ->
+#else
+	:: broken -> /* nobody was faster */
+#endif
+		assert(broken); /* else it may hold what is new */
+		cut();
+		content = EMPTY;
+		generation++;
+		mapped = file;
+		seen = generation;
+		broken = false
+	:: else
+	fi;
+	gate = 0
+}
+
 proctype user() provided (alive[_pid]) {
 	byte mapped = 1, seen, calls;
 
@@ -45,7 +70,13 @@ proctype user() provided (alive[_pid]) {
 		fi;
 		atomic { free(gate) -> gate = _pid } /* sc_store_enter() */
 		if
-		:: broken -> gate = 0
+		:: broken ->
+			gate = 0;
+			if /* it waits for nobody: not for itself either */
+			:: atomic { work != _pid && free(work) -> work = _pid };
+				mend()
+			:: else
+			fi
 		:: else ->
 			if
 			:: seen != generation -> /* sc_shard_remap() */
@@ -80,7 +111,7 @@ proctype remaker() provided (alive[_pid]) {
 #ifndef BROKEN_FLAG
 	broken = true; /* until it is whole again */
 #endif
-	d_step { sizes++; file = sizes; content = HALF } /* ftruncate() */
+	cut();
 	content = EMPTY; /* sc_tree_open() */
 	if
 	:: keep -> content = WHOLE /* put_back() */
