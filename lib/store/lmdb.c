@@ -113,6 +113,13 @@ val_u64(const MDB_val *val)
 	return n;
 }
 
+/* Of a call whose arguments are ours: what LMDB finds invalid is the file. */
+static int
+blame_file(int rc)
+{
+	return rc == EINVAL ? MDB_CORRUPTED : rc;
+}
+
 /* --- opening ------------------------------------------------------------- */
 
 static int
@@ -242,9 +249,9 @@ sc_tree_open(struct sc_tree **out, const char *path, uint64_t bytes, bool make,
 	if (rc == 0)
 		rc = prepare_file(tree, bytes);
 	if (rc == 0)
-		rc = open_trees(tree, make, area_bytes);
+		rc = blame_file(open_trees(tree, make, area_bytes));
 	if (rc == 0)
-		rc = find_area(tree);
+		rc = blame_file(find_area(tree));
 	if (rc == MDB_NOTFOUND)
 		rc = MDB_CORRUPTED; /* a tree is missing */
 	if (rc != 0)
@@ -273,6 +280,15 @@ sc_tree_fd(const struct sc_tree *tree)
 
 	mdb_env_get_fd(tree->env, &fd);
 	return fd;
+}
+
+bool
+sc_tree_has_name(const struct sc_tree *tree)
+{
+	struct stat st;
+
+	return fstat(sc_tree_fd(tree), &st) != 0 || st.st_dev != tree->dev ||
+	    st.st_ino != tree->ino || st.st_nlink > 0;
 }
 
 /*
@@ -310,7 +326,7 @@ sc_tree_remap(struct sc_tree *tree, uint64_t bytes)
 		tree->lost = rc != 0;
 	}
 	if (rc == 0)
-		rc = find_area(tree);
+		rc = blame_file(find_area(tree));
 	return from_lmdb(rc, "mapping a data file");
 }
 
@@ -382,13 +398,6 @@ gather(struct sc_tree *tree, uint64_t seq, const MDB_val *first, uint8_t *buf,
 	if (rc == 0 && first->mv_size >= CHUNK)
 		rc = gather_rest(tree, seq, buf, size, len);
 	return rc;
-}
-
-/* Of a call whose arguments are ours: what LMDB finds invalid is the file. */
-static int
-blame_file(int rc)
-{
-	return rc == EINVAL ? MDB_CORRUPTED : rc;
 }
 
 static enum sesscache_status

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "store/shard.h"
@@ -195,15 +194,6 @@ repair(struct sc_shard *sh)
 	}
 }
 
-/* Whether the file has lost its name; then another one has it. */
-static bool
-is_orphan(const struct sc_shard *sh)
-{
-	struct stat st;
-
-	return fstat(sc_tree_fd(sh->tree), &st) == 0 && st.st_nlink == 0;
-}
-
 static void
 let_go(struct sc_store *store, struct sc_shard *sh)
 {
@@ -216,8 +206,9 @@ let_go(struct sc_store *store, struct sc_shard *sh)
 }
 
 static enum sesscache_status
-map_again(struct sc_store *store, struct sc_shard *sh, uint32_t generation)
+map_again(struct sc_store *store, unsigned shard, uint32_t generation)
 {
+	struct sc_shard *sh = &store->shard[shard];
 	enum sesscache_status status;
 
 	pthread_mutex_lock(&store->remap);
@@ -226,7 +217,7 @@ map_again(struct sc_store *store, struct sc_shard *sh, uint32_t generation)
 	if (status == SESSCACHE_OK)
 		sh->generation = generation;
 	pthread_mutex_unlock(&store->remap);
-	return status;
+	return sc_shard_check(store, shard, status);
 }
 
 enum sesscache_status
@@ -239,9 +230,9 @@ sc_shard_remap(struct sc_store *store, unsigned shard)
 	    memory_order_relaxed);
 	if (generation == sh->generation && sh->area != NULL)
 		return SESSCACHE_OK;
-	if (!is_orphan(sh))
-		return map_again(store, sh, generation);
-	let_go(store, sh);
+	if (sc_tree_has_name(sh->tree))
+		return map_again(store, shard, generation);
+	let_go(store, sh); /* another file has it now */
 	return sc_shard_open_late(store, shard);
 }
 

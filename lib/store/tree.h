@@ -39,6 +39,9 @@ void sc_tree_close(struct sc_tree *tree);
 
 int sc_tree_fd(const struct sc_tree *tree);
 
+/* false: somebody deleted the file, and only its maps are left. */
+bool sc_tree_has_name(const struct sc_tree *tree);
+
 /* Map the file anew, after another process has made it anew. */
 enum sesscache_status sc_tree_remap(struct sc_tree *tree, uint64_t bytes)
     SESSCACHE_MUST_CHECK;
