@@ -28,6 +28,7 @@ enum {
 	FIRST = 4, /* calls of a function each of which fails */
 	EVER = 2,  /* those from which on all fail */
 	EARLY_DATA = 1024,
+	SEEN_TO = 200, /* calls among which one sees to a damaged shard */
 };
 
 static SSL_CTX *server, *client; /* NULL: no TLS here */
@@ -273,6 +274,36 @@ expect_all_kept(void)
 {
 	open_again();
 	MUST(may_lose() || count_kept() == RECORDS);
+	expect_works();
+}
+
+/* --- mending ------------------------------------------------------------- */
+
+static void
+make_half_made(void)
+{
+	make_filled();
+	leave_half_made(dir, 0);
+	leave_half_made(dir, 1);
+}
+
+static void
+use_damaged(void)
+{
+	int i;
+
+	for (i = 0; i < SEEN_TO; i++)
+		(void)documented(record_get(cache, &records[i % RECORDS]));
+}
+
+static void
+expect_mended(void)
+{
+	struct sesscache_stats stats;
+
+	use_damaged();
+	MUST(sesscache_stats(cache, &stats) == SESSCACHE_OK);
+	MUST(stats.remade >= 2);
 	expect_works();
 }
 
@@ -631,6 +662,7 @@ static const struct scenario {
 	{ "reduce", make_closed, open_smaller, expect_resized, false, false },
 	{ "repair a shard", make_damaged_shard, open_plainly, expect_usable,
 	    false, false },
+	{ "mend", make_half_made, use_damaged, expect_mended, false, false },
 	{ "make anew", make_damaged_control, open_plainly, expect_usable, false,
 	    false },
 	{ "store and look up", make_filled, use_records, expect_stored, false,

@@ -31,7 +31,6 @@ enum {
 static char scratch[SCRATCH_LEN];
 static char dir[SCRATCH_LEN];
 static struct sesscache *cache;
-static int control_fd;
 static struct record records[KEPT];
 static struct tls_identity identity;
 
@@ -84,14 +83,10 @@ free_identity(void)
 static void
 open_with(const char *shards)
 {
-	char path[SCRATCH_LEN];
 	int i;
 
 	cache = cache_open(dir, "size", "4M", "shards", shards, "log", "off",
 	    NULL);
-	path_join(path, dir, "control");
-	control_fd = open(path, O_RDWR | O_CLOEXEC);
-	ck_assert_int_ge(control_fd, 0);
 	for (i = 0; i < KEPT; i++)
 		record_make(cache, &records[i]);
 }
@@ -116,29 +111,7 @@ static void
 teardown(void)
 {
 	sesscache_close(cache);
-	(void)close(control_fd);
 	scratch_remove(scratch);
-}
-
-static void
-mark_damaged(void)
-{
-	const uint32_t broken = 1;
-
-	MUST(pwrite(control_fd, &broken, sizeof(broken),
-		 SC_CONTROL_SHARDS_AT + offsetof(struct sc_state, broken)) ==
-	    (ssize_t)sizeof(broken));
-}
-
-/* What a process leaves that dies while it makes the first data file. */
-static void
-leave_half_made(void)
-{
-	char path[SCRATCH_LEN];
-
-	mark_damaged();
-	path_join(path, dir, DATA_FILE);
-	MUST(truncate(path, 0) == 0);
 }
 
 static struct stat
@@ -208,7 +181,7 @@ START_TEST(next_call_makes_it_anew_and_the_other_files_stay)
 	heir = child_start(come_later, NULL);
 	other = child_start(come_later, talk);
 	wait_for(&talk->ready, 2);
-	leave_half_made();
+	leave_half_made(dir, 0);
 	gone = count_gone();
 	ck_assert_int_ge(gone, caches[_i].least_gone);
 	ck_assert_int_le(gone, caches[_i].most_gone);
@@ -230,7 +203,7 @@ START_TEST(stores_make_it_anew_too)
 	int i;
 
 	open_with("4");
-	leave_half_made();
+	leave_half_made(dir, 0);
 	for (i = 0; i < KEPT; i++) {
 		record_make(cache, &record);
 		record_must_be(cache, &record);
@@ -269,7 +242,7 @@ START_TEST(of_many_that_come_at_once_one_makes_it_anew)
 	for (i = 0; i < MANY; i++)
 		children[i] = child_start(come_at_once, NULL);
 	wait_for(&talk->ready, MANY);
-	leave_half_made();
+	leave_half_made(dir, 0);
 	take_step(1, MANY);
 	take_step(2, MANY);
 	for (i = 0; i < MANY; i++)
@@ -321,7 +294,7 @@ START_TEST(who_may_not_create_leaves_it_alone)
 	pid_t child = child_start(open_without_create, NULL);
 
 	wait_for(&talk->ready, 1);
-	leave_half_made();
+	leave_half_made(dir, 0);
 	take_step(1, 1);
 	ck_assert(child_ended_well(child));
 	ck_assert_int_eq(data_file().st_size, 0);
@@ -336,7 +309,7 @@ START_TEST(nobody_waits_for_one_who_is_opening)
 
 	ck_assert_int_ge(lock_fd, 0);
 	ck_assert_int_eq(flock(lock_fd, LOCK_EX), 0);
-	leave_half_made();
+	leave_half_made(dir, 0);
 	expect_refusals();
 	ck_assert_ptr_nonnull(strstr(sesscache_detail(), "not made anew yet"));
 	ck_assert_int_eq(close(lock_fd), 0);
@@ -361,16 +334,24 @@ make_another(void *arg)
 
 START_TEST(files_of_another_cache_in_the_directory_are_not_touched)
 {
+	const uint32_t broken = 1;
 	char path[SCRATCH_LEN];
 	struct stat theirs;
 	pid_t child;
+	int fd;
 
 	path_join(path, dir, "control");
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	ck_assert_int_ge(fd, 0);
 	ck_assert_int_eq(unlink(path), 0);
 	child = child_start(make_another, NULL);
 	wait_for(&talk->ready, 1);
 	theirs = data_file();
-	mark_damaged();
+	ck_assert_int_eq(pwrite(fd, &broken, sizeof(broken),
+			     SC_CONTROL_SHARDS_AT +
+				 offsetof(struct sc_state, broken)),
+	    sizeof(broken));
+	ck_assert_int_eq(close(fd), 0);
 	expect_refusals();
 	ck_assert_uint_eq(data_file().st_ino, theirs.st_ino);
 	ck_assert_int_eq(data_file().st_size, theirs.st_size);
@@ -428,7 +409,7 @@ START_TEST(who_cannot_make_it_goes_on_when_another_did)
 	}
 	child = child_start(serve_confined, &_i);
 	wait_for(&talk->ready, 1);
-	leave_half_made();
+	leave_half_made(dir, 0);
 	take_step(1, 1);
 	wait_for(&talk->ready, 2);
 	expect_use();
@@ -508,7 +489,7 @@ serve(void *arg)
 	MUST(!connect_once(server, client, &session));
 	MUST(connect_once(server, client, &session));
 	MUST(lock_fd >= 0 && flock(lock_fd, LOCK_EX) == 0);
-	leave_half_made();
+	leave_half_made(dir, 0);
 	for (i = 0; i < 10; i++)
 		MUST(!connect_once(server, client, &session));
 	MUST(close(lock_fd) == 0);

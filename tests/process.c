@@ -3,6 +3,7 @@
  * See process.h.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <ftw.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 #include "process.h"
+#include "store/shard.h"
 
 enum { BUSY_SECONDS = 20 }; /* that a lock may be, on a busy host */
 
@@ -113,6 +115,26 @@ cache_open(const char *dir, ...)
 	va_end(pairs);
 	MUST(status == SESSCACHE_OK && cache != NULL);
 	return cache;
+}
+
+void
+leave_half_made(const char *dir, unsigned shard)
+{
+	const uint32_t broken = 1;
+	size_t at = SC_CONTROL_SHARDS_AT + shard * sizeof(struct sc_state) +
+	    offsetof(struct sc_state, broken);
+	char path[SCRATCH_LEN], name[32];
+	int fd;
+
+	path_join(path, dir, "control");
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	MUST(fd >= 0);
+	MUST(pwrite(fd, &broken, sizeof(broken), (off_t)at) ==
+	    (ssize_t)sizeof(broken));
+	MUST(close(fd) == 0);
+	sc_shard_name(name, shard);
+	path_join(path, dir, name);
+	MUST(truncate(path, 0) == 0);
 }
 
 void *

@@ -49,6 +49,9 @@ enum sesscache_status cache_try(struct sesscache **out, const char *dir, ...)
 struct sesscache *cache_open(const char *dir, ...)
     __attribute__((__sentinel__, __returns_nonnull__));
 
+/* What a process leaves that dies while it makes the data file of a shard. */
+void leave_half_made(const char *dir, unsigned shard);
+
 /* Memory that is shared with children, zeroed; for the rest of the test. */
 void *shared_new(size_t bytes);
 
