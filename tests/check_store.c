@@ -1506,6 +1506,7 @@ START_TEST(damage_that_is_found_while_serving_is_repaired_by_the_next_call)
 	ck_done(put(0, SESSCACHE_NEWCOMER, 1, 0, USUAL));
 	ck_status(sc_shard_check(store, 0, SESSCACHE_ECORRUPT),
 	    SESSCACHE_ECORRUPT);
+	ck_assert_ptr_nonnull(strstr(sesscache_detail(), test_dir("shard-00")));
 	ck_done(put(0, SESSCACHE_NEWCOMER, 2, 0, USUAL));
 	ck_assert(is_gone(0, 1));
 	ck_assert_uint_eq(sc_store_counted(store, 0, SC_COUNT_REMADE), 1);

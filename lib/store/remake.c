@@ -252,6 +252,7 @@ sc_shard_open_late(struct sc_store *store, unsigned shard)
 {
 	struct sc_shard *sh = &store->shard[shard];
 	uint32_t generation = atomic_load(&sh->state->generation);
+	enum sesscache_status status;
 
 	if (!sh->late && sh->generation == generation)
 		return sc_fail(SESSCACHE_ECORRUPT,
@@ -259,7 +260,10 @@ sc_shard_open_late(struct sc_store *store, unsigned shard)
 		    store->dir.path);
 	sh->late = false; /* whatever comes of it */
 	sh->generation = generation;
-	return sc_shard_check(store, shard, open_file(store, shard, open_late));
+	status = open_file(store, shard, open_late);
+	if (status == SESSCACHE_ECORRUPT)
+		atomic_store(&sh->state->broken, 1);
+	return status;
 }
 
 /* --- what is kept -------------------------------------------------------- */

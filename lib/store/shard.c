@@ -177,9 +177,13 @@ enum sesscache_status
 sc_shard_check(struct sc_store *store, unsigned shard,
     enum sesscache_status status)
 {
-	if (status == SESSCACHE_ECORRUPT)
-		atomic_store(&store->shard[shard].state->broken, 1);
-	return status;
+	char name[32];
+
+	if (status != SESSCACHE_ECORRUPT ||
+	    atomic_exchange(&store->shard[shard].state->broken, 1) != 0)
+		return status;
+	sc_shard_name(name, shard);
+	return sc_fail_in(status, store->dir.path, name);
 }
 
 /* What a process that died in the gate may have left half done. */

@@ -162,7 +162,10 @@ void sc_shard_in_child(void);
 /* Inside the gate, after its owner died there: count what it may have done. */
 void sc_shard_repaired(struct sc_store *store, unsigned shard);
 
-/* Note that a file turned out to be damaged; returns the status. */
+/*
+ * Note that a file turned out to be damaged, and name it in the sentence of the
+ * failure; returns the status.
+ */
 enum sesscache_status sc_shard_check(struct sc_store *store, unsigned shard,
     enum sesscache_status status) SESSCACHE_MUST_CHECK;
 
