@@ -39,6 +39,7 @@ enum {
 	OWN_ID = 20, /* bytes of an ID that leads there by an alias */
 	HANG_SECONDS = 30,
 	NOISE_WORKERS = 3,
+	MOST_DEATHS = 6, /* three for each data file */
 };
 
 static char scratch[SCRATCH_LEN], dir[SCRATCH_LEN];
@@ -1319,7 +1320,8 @@ END_TEST
 /*
  * What nobody can help: LMDB, in a worker that has the file mapped, follows
  * what is written into it, and a file that is cut is gone from under its map.
- * That worker dies; the next opener has a cache again.
+ * That worker dies; the next opener has a cache again, and so do those who have
+ * it open already, after two more.
  */
 static const struct {
 	const char *name;
@@ -1330,23 +1332,31 @@ static const struct {
 	{ "a file that is cut", NULL, SIGBUS },
 };
 
+static void
+make_fatal(int row)
+{
+	char path[SCRATCH_LEN];
+	int i;
+
+	path_join(path, dir, SHARD_0);
+	if (fatal[row].lie == NULL)
+		cut_to(path, 0);
+	for (i = 0; fatal[row].lie != NULL && i < N_OF(lies); i++) {
+		if (strcmp(lies[i].name, fatal[row].lie) == 0)
+			write_lie_to_shard(&lies[i]);
+	}
+}
+
 START_TEST(damage_under_a_live_worker_may_kill_it_and_nobody_else)
 {
 	struct campaign campaign = { .name = fatal[_i].name };
 	struct worker worker;
-	char path[SCRATCH_LEN];
-	int i, status;
+	int status;
 	pid_t pid;
 
 	restore_anew();
 	pid = start_worker(&worker);
-	path_join(path, dir, SHARD_0);
-	if (fatal[_i].lie == NULL)
-		cut_to(path, 0);
-	for (i = 0; fatal[_i].lie != NULL && i < N_OF(lies); i++) {
-		if (strcmp(lies[i].name, fatal[_i].lie) == 0)
-			write_lie_to_shard(&lies[i]);
-	}
+	make_fatal(_i);
 	status = end_worker(&worker, pid);
 	/* A sanitizer makes an exit of the signal. */
 	ck_assert_msg(SANITIZED ?
@@ -1444,6 +1454,36 @@ START_TEST(noise_in_a_live_cache_hangs_nobody)
 END_TEST
 
 static void
+use_inherited(void *arg)
+{
+	end_if_it_hangs();
+	use_fully(arg);
+}
+
+/* Workers that a master replaces one by one, which opens nothing again. */
+START_TEST(damage_kills_few_of_those_who_inherit_it)
+{
+	struct sesscache *cache;
+	uint64_t dice = (uint64_t)_i + 1;
+	unsigned deaths = 0;
+	int status;
+
+	restore_anew();
+	cache = cache_open(dir, NULL);
+	if (_i < N_OF(fatal))
+		make_fatal(_i);
+	else
+		make_noise((unsigned)(_i - N_OF(fatal)), &dice);
+	while ((status = child_end(child_start(use_inherited, cache))) != 0) {
+		ck_assert_msg(is_fate(status), "0x%x", (unsigned)status);
+		ck_assert_uint_le(++deaths, MOST_DEATHS);
+	}
+	sesscache_close(cache);
+	restore_anew();
+}
+END_TEST
+
+static void
 take_one(void *arg)
 {
 	struct sesscache *cache = cache_open(dir, NULL);
@@ -1486,6 +1526,8 @@ main(void)
 	tcase_add_loop_test(tc,
 	    damage_under_a_live_worker_may_kill_it_and_nobody_else, 0,
 	    N_OF(fatal));
+	tcase_add_loop_test(tc, damage_kills_few_of_those_who_inherit_it, 0,
+	    N_OF(fatal) + N_OF(noises));
 	tcase_add_loop_test(tc, noise_in_a_live_cache_hangs_nobody, 0,
 	    N_OF(noises));
 	tcase_add_test(tc,

@@ -283,12 +283,10 @@ sc_tree_fd(const struct sc_tree *tree)
 }
 
 bool
-sc_tree_has_name(const struct sc_tree *tree)
+sc_tree_stat(const struct sc_tree *tree, struct stat *st)
 {
-	struct stat st;
-
-	return fstat(sc_tree_fd(tree), &st) != 0 || st.st_dev != tree->dev ||
-	    st.st_ino != tree->ino || st.st_nlink > 0;
+	return fstat(sc_tree_fd(tree), st) == 0 && st->st_dev == tree->dev &&
+	    st->st_ino == tree->ino;
 }
 
 /*
@@ -302,9 +300,7 @@ try_map(const struct sc_tree *tree, uint64_t bytes)
 	struct stat st;
 	void *map;
 
-	if (fstat(sc_tree_fd(tree), &st) != 0)
-		return errno;
-	if (st.st_dev != tree->dev || st.st_ino != tree->ino)
+	if (!sc_tree_stat(tree, &st))
 		return EBADF;
 	map = mmap(NULL, bytes, PROT_READ, MAP_SHARED, sc_tree_fd(tree), 0);
 	if (map == MAP_FAILED)

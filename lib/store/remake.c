@@ -25,6 +25,7 @@ enum {
 	                          three times as many are kept free */
 	MARGIN_PAGES = 90,     /* the reserve, meta pages, roots */
 	COPY_BATCH = 2048,     /* records a transaction */
+	SUSPICIOUS = 3,        /* deaths in the locks of a shard */
 };
 
 size_t
@@ -124,6 +125,24 @@ verify(struct sc_store *store, unsigned shard, int fd, const struct stat *st)
 		    "it has %lld bytes, not %llu", (long long)st->st_size,
 		    (unsigned long long)bytes);
 	return sc_verify_file(fd, bytes);
+}
+
+enum sesscache_status
+sc_shard_suspect(struct sc_store *store, unsigned shard)
+{
+	struct sc_shard *sh = &store->shard[shard];
+	enum sesscache_status status;
+	struct stat st;
+
+	if (atomic_load(&sh->state->deaths) < SUSPICIOUS || sh->tree == NULL ||
+	    !sc_tree_stat(sh->tree, &st))
+		return SESSCACHE_OK;
+	status = verify(store, shard, sc_tree_fd(sh->tree), &st);
+	if (status == SESSCACHE_ECORRUPT)
+		return sc_shard_check(store, shard, status);
+	if (status == SESSCACHE_OK) /* else it could not be read, for once */
+		atomic_store(&sh->state->deaths, 0);
+	return SESSCACHE_OK;
 }
 
 /*
@@ -583,6 +602,7 @@ remake_locked(struct sc_store *store, unsigned shard, uint64_t file_bytes,
 	pthread_mutex_unlock(&store->remap);
 	atomic_store(&sh->state->generation, sh->generation);
 	atomic_fetch_add(&sh->state->commits, 1);
+	atomic_store(&sh->state->deaths, 0);
 	if (status == SESSCACHE_OK)
 		atomic_store(&sh->state->broken, 0);
 	else

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "store/shard.h"
@@ -151,6 +152,7 @@ void
 sc_shard_repaired(struct sc_store *store, unsigned shard)
 {
 	sc_store_count(store, shard, SC_COUNT_REPAIRED, 1);
+	atomic_fetch_add(&store->shard[shard].state->deaths, 1);
 	/* A commit may have happened without having been counted. */
 	atomic_fetch_add(&store->shard[shard].state->commits, 1);
 }
@@ -229,14 +231,15 @@ sc_shard_remap(struct sc_store *store, unsigned shard)
 {
 	struct sc_shard *sh = &store->shard[shard];
 	uint32_t generation;
+	struct stat st;
 
 	generation = atomic_load_explicit(&sh->state->generation,
 	    memory_order_relaxed);
 	if (generation == sh->generation && sh->area != NULL)
 		return SESSCACHE_OK;
-	if (sc_tree_has_name(sh->tree))
+	if (!sc_tree_stat(sh->tree, &st) || st.st_nlink > 0)
 		return map_again(store, shard, generation);
-	let_go(store, sh); /* another file has it now */
+	let_go(store, sh); /* another file has its name */
 	return sc_shard_open_late(store, shard);
 }
 
@@ -266,8 +269,11 @@ enter(struct sc_store *store, unsigned shard, unsigned wait_ms)
 		status = sc_shard_open_late(store, shard);
 	else
 		status = sc_shard_remap(store, shard);
-	if (status == SESSCACHE_OK && event == SC_LOCK_REPAIRED)
-		repair(sh);
+	if (status == SESSCACHE_OK && event == SC_LOCK_REPAIRED) {
+		status = sc_shard_suspect(store, shard);
+		if (status == SESSCACHE_OK)
+			repair(sh);
+	}
 	if (status != SESSCACHE_OK)
 		sc_store_leave(store, shard);
 	return status;
@@ -1066,6 +1072,20 @@ seal(struct sc_store *store, unsigned shard, enum sc_flush what,
 	return SESSCACHE_OK;
 }
 
+/* Take the work lock, to write into a file that is not known to be damaged. */
+static enum sesscache_status
+begin_work(struct sc_store *store, unsigned shard, unsigned wait_ms)
+{
+	enum sesscache_status status = sc_shard_work(store, shard, wait_ms);
+
+	if (status == SESSCACHE_OK) {
+		status = sc_shard_suspect(store, shard);
+		if (status != SESSCACHE_OK)
+			sc_shard_rest(store, shard);
+	}
+	return status;
+}
+
 enum sesscache_status
 sc_store_flush(struct sc_store *store, unsigned shard, enum sc_flush what,
     uint32_t now)
@@ -1073,7 +1093,7 @@ sc_store_flush(struct sc_store *store, unsigned shard, enum sc_flush what,
 	struct batch batch = { .now = now, .reserve_pages = RESERVE_PAGES };
 	enum sesscache_status status;
 
-	status = sc_shard_work(store, shard, SC_LOCK_SERVING_MS);
+	status = begin_work(store, shard, SC_LOCK_SERVING_MS);
 	if (status != SESSCACHE_OK)
 		return status;
 	status = seal(store, shard, what, &batch.journal);
@@ -1095,7 +1115,7 @@ sc_store_put_long(struct sc_store *store, unsigned shard,
 	enum sesscache_status status;
 
 	batch.reserve_pages = RESERVE_PAGES + 2 * stored->record.len / 4096;
-	status = sc_shard_work(store, shard, SC_LOCK_SERVING_MS);
+	status = begin_work(store, shard, SC_LOCK_SERVING_MS);
 	if (status != SESSCACHE_OK)
 		return status;
 	status = seal(store, shard, SC_FLUSH_FULL, &batch.journal);
@@ -1135,7 +1155,7 @@ sc_store_drop(struct sc_store *store, unsigned shard, uint64_t *removed)
 	struct sc_write *write;
 
 	*removed = 0;
-	status = sc_shard_work(store, shard, SC_LOCK_PATIENT_MS);
+	status = begin_work(store, shard, SC_LOCK_PATIENT_MS);
 	if (status != SESSCACHE_OK)
 		return status;
 	status = sc_store_enter(store, shard, SC_LOCK_PATIENT_MS);

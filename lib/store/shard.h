@@ -54,6 +54,7 @@ struct sc_state {
 	_Alignas(64) _Atomic uint32_t commits; /* write transactions */
 	_Atomic uint32_t generation; /* how often the file was made anew */
 	_Atomic uint32_t broken;     /* the file is damaged, or half made */
+	_Atomic uint32_t deaths;     /* in its locks, since it was verified */
 	_Atomic uint64_t file_bytes;
 	_Alignas(64) _Atomic uint64_t counts[SC_COUNTS];
 };
@@ -139,6 +140,13 @@ enum sesscache_status sc_shard_remake(struct sc_store *store, unsigned shard,
  * Otherwise as sc_store_open().
  */
 enum sesscache_status sc_shard_mend(struct sc_store *store, unsigned shard)
+    SESSCACHE_MUST_CHECK;
+
+/*
+ * With a lock of the shard: if some have died in its locks, the file may be
+ * what kills them, and is verified.  SESSCACHE_OK or SESSCACHE_ECORRUPT.
+ */
+enum sesscache_status sc_shard_suspect(struct sc_store *store, unsigned shard)
     SESSCACHE_MUST_CHECK;
 
 /* Inside the gate: map the shard's file as it is now. */

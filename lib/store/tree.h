@@ -14,6 +14,7 @@
 
 #include "status.h"
 
+struct stat;
 struct sc_tree;
 struct sc_write; /* one write transaction */
 
@@ -39,8 +40,8 @@ void sc_tree_close(struct sc_tree *tree);
 
 int sc_tree_fd(const struct sc_tree *tree);
 
-/* false: somebody deleted the file, and only its maps are left. */
-bool sc_tree_has_name(const struct sc_tree *tree);
+/* false: the process has closed its descriptor, and may have used it anew. */
+bool sc_tree_stat(const struct sc_tree *tree, struct stat *st);
 
 /* Map the file anew, after another process has made it anew. */
 enum sesscache_status sc_tree_remap(struct sc_tree *tree, uint64_t bytes)
