@@ -1146,9 +1146,6 @@ START_TEST(owners_share_one_cache)
 	size_t len;
 
 	ck_done(put(&id, "abc", 3));
-	sc_cache_ref(cache);
-	sc_cache_close(cache);
-	ck_done(get_at(&id, NOW, &len));
 	sc_cache_close(cache);
 	cache = other;
 	ck_done(get_at(&id, NOW, &len));

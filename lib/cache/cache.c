@@ -24,7 +24,6 @@ struct sc_cache {
 	struct sc_address address;
 	struct sc_seal seal;
 	struct sc_keyring keyring;
-	atomic_uint refs;
 };
 
 /* Where a record is, or will be. */
@@ -122,7 +121,6 @@ sc_cache_open(struct sc_cache **out, const struct sc_cache_config *config,
 	take_keys(cache, config);
 	if (opened->created)
 		cache->keys->made_at = now;
-	atomic_init(&cache->refs, 1);
 	if (config->create) {
 		sc_seal_tend(&cache->seal, now);
 		sc_keyring_tend(&cache->keyring, now);
@@ -132,15 +130,9 @@ sc_cache_open(struct sc_cache **out, const struct sc_cache_config *config,
 }
 
 void
-sc_cache_ref(struct sc_cache *cache)
-{
-	atomic_fetch_add(&cache->refs, 1);
-}
-
-void
 sc_cache_close(struct sc_cache *cache)
 {
-	if (cache == NULL || atomic_fetch_sub(&cache->refs, 1) != 1)
+	if (cache == NULL)
 		return;
 	sc_store_close(cache->store);
 	free(cache);
@@ -154,6 +146,13 @@ count(struct sc_cache *cache, unsigned shard, enum sc_count what)
 	sc_store_count(cache->store, shard, what, 1);
 }
 
+/* What is no shard's. */
+static void
+count_for_all(struct sc_cache *cache, enum sc_count what)
+{
+	count(cache, sc_store_any(cache->store), what);
+}
+
 /* Of a call that wanted the lock of the keys, which is no shard's. */
 static enum sesscache_status
 count_busy(struct sc_cache *cache, unsigned shard, enum sesscache_status status)
@@ -161,13 +160,6 @@ count_busy(struct sc_cache *cache, unsigned shard, enum sesscache_status status)
 	if (status == SESSCACHE_EBUSY)
 		count(cache, shard, SC_COUNT_BUSY);
 	return status;
-}
-
-/* The shard that counts what belongs to none. */
-static unsigned
-any_shard(struct sc_cache *cache)
-{
-	return sc_store_pick(cache->store);
 }
 
 static enum sesscache_status
@@ -861,14 +853,14 @@ sc_cache_ticket_issue(struct sc_cache *cache, struct sc_ticket *ticket,
 		return status;
 	ticket->renew = false;
 	lend(ticket, key);
-	count(cache, any_shard(cache), SC_COUNT_TICKETS_ISSUED);
+	count_for_all(cache, SC_COUNT_TICKETS_ISSUED);
 	return SESSCACHE_OK;
 }
 
 static enum sesscache_status
 refuse(struct sc_cache *cache, enum sc_count why)
 {
-	count(cache, any_shard(cache), why);
+	count_for_all(cache, why);
 	return SESSCACHE_MISS;
 }
 
@@ -897,7 +889,7 @@ sc_cache_ticket_open(struct sc_cache *cache, struct sc_ticket *ticket,
 		return refuse(cache, SC_COUNT_TICKETS_REFUSED);
 	ticket->expires_at = expires_at;
 	lend(ticket, key);
-	count(cache, any_shard(cache), SC_COUNT_TICKETS_ACCEPTED);
+	count_for_all(cache, SC_COUNT_TICKETS_ACCEPTED);
 	return SESSCACHE_OK;
 }
 
@@ -931,16 +923,16 @@ sc_cache_count(struct sc_cache *cache, enum sc_event event)
 {
 	switch (event) {
 	case SC_EVENT_TOO_BIG:
-		count(cache, any_shard(cache), SC_COUNT_TOO_BIG);
+		count_for_all(cache, SC_COUNT_TOO_BIG);
 		break;
 	case SC_EVENT_FAILED:
-		count(cache, any_shard(cache), SC_COUNT_FAILED);
+		count_for_all(cache, SC_COUNT_FAILED);
 		break;
 	case SC_EVENT_TICKET:
-		count(cache, any_shard(cache), SC_COUNT_TICKETS_REFUSED);
+		count_for_all(cache, SC_COUNT_TICKETS_REFUSED);
 		break;
 	case SC_EVENT_REALM:
-		count(cache, any_shard(cache), SC_COUNT_REALM_REFUSED);
+		count_for_all(cache, SC_COUNT_REALM_REFUSED);
 		break;
 	}
 }

@@ -39,8 +39,6 @@ enum sesscache_status sc_cache_open(struct sc_cache **out,
     const struct sc_cache_config *config, uint32_t now,
     struct sc_cache_opened *opened) SESSCACHE_MUST_CHECK;
 
-/* One more owner of an open cache; each is released with sc_cache_close(). */
-void sc_cache_ref(struct sc_cache *cache);
 void sc_cache_close(struct sc_cache *cache);
 
 enum sesscache_status sc_cache_new_id(struct sc_cache *cache,

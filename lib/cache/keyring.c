@@ -227,7 +227,7 @@ is_due(const struct sc_keyring *keyring, const struct sc_ring_body *body,
 static void
 count(const struct sc_keyring *keyring, enum sc_count what)
 {
-	sc_store_count(keyring->store, sc_store_pick(keyring->store), what, 1);
+	sc_store_count(keyring->store, sc_store_any(keyring->store), what, 1);
 }
 
 static bool

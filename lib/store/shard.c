@@ -130,14 +130,29 @@ seems_usable(struct sc_store *store, unsigned shard)
 	return true;
 }
 
+/* Threads and processes start apart. */
+static void
+begin_round(void)
+{
+	static _Atomic unsigned threads;
+
+	if (turn == 0)
+		turn = atomic_fetch_add(&threads, 7) + (unsigned)getpid() + 1;
+}
+
+unsigned
+sc_store_any(const struct sc_store *store)
+{
+	begin_round();
+	return turn & (store->shards - 1);
+}
+
 unsigned
 sc_store_pick(struct sc_store *store)
 {
-	static _Atomic unsigned threads;
 	unsigned i, shard;
 
-	if (turn == 0) /* threads and processes start apart */
-		turn = atomic_fetch_add(&threads, 7) + (unsigned)getpid() + 1;
+	begin_round();
 	for (i = 0; i < store->shards; i++) {
 		shard = turn++ & (store->shards - 1);
 		if (seems_usable(store, shard))

@@ -112,6 +112,8 @@ const uint8_t *sc_store_instance(const struct sc_store *store); /* 16 bytes */
 
 /* A shard for the next record: in turn, those that are not busy first. */
 unsigned sc_store_pick(struct sc_store *store);
+/* One to count with what belongs to none. */
+unsigned sc_store_any(const struct sc_store *store);
 uint64_t sc_store_next_seq(struct sc_store *store, unsigned shard);
 /* A number that no other write of the shard has, as near above seq as can be. */
 uint64_t sc_store_next_write(struct sc_store *store, unsigned shard,
