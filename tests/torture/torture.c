@@ -160,9 +160,9 @@ print_summary(const struct torture_deeds *deeds, bool well)
 	print_recoveries();
 	printf("  files: %" PRIu64 " bytes at most, size %" PRIu64 "\n",
 	    atomic_load(&shared->most_bytes), full_bytes);
-	printf("  %" PRIu64 " repaired, %" PRIu64 " stalled, %" PRIu64
-	       " evicted, %" PRIu64 " unreadable\n",
-	    stats.repaired, stats.stalled,
+	printf("  %" PRIu64 " repaired, %" PRIu64 " files made anew, %" PRIu64
+	       " stalled, %" PRIu64 " evicted, %" PRIu64 " unreadable\n",
+	    stats.repaired, stats.remade, stats.stalled,
 	    stats.evicted_newcomers + stats.evicted_regulars, stats.unreadable);
 	printf("  violations: %s\n", well ? "none" : "see above");
 	fflush(stdout);
