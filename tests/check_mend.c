@@ -455,23 +455,6 @@ END_TEST
 
 /* --- handshakes ----------------------------------------------------------- */
 
-/* Whether it resumed; the session is that of the connection then. */
-static bool
-connect_once(SSL_CTX *server, SSL_CTX *client, SSL_SESSION **session)
-{
-	struct tls_pair pair;
-	bool resumed;
-
-	MUST(tls_pair_new(&pair, server, client, *session, NULL));
-	MUST(tls_pair_handshake(&pair));
-	resumed = SSL_session_reused(pair.server) == 1;
-	SSL_SESSION_free(*session);
-	*session = SSL_get1_session(pair.client);
-	tls_pair_shutdown(&pair);
-	tls_pair_free(&pair);
-	return resumed;
-}
-
 static void
 serve(void *arg)
 {
@@ -486,14 +469,14 @@ serve(void *arg)
 	cache = cache_open(dir, "log", "warn", NULL);
 	(void)SSL_CTX_set_options(server, SSL_OP_NO_TICKET);
 	MUST(sesscache_attach(cache, server) == SESSCACHE_OK);
-	MUST(!connect_once(server, client, &session));
-	MUST(connect_once(server, client, &session));
+	MUST(!tls_visit(server, client, &session));
+	MUST(tls_visit(server, client, &session));
 	MUST(lock_fd >= 0 && flock(lock_fd, LOCK_EX) == 0);
 	leave_half_made(dir, 0);
 	for (i = 0; i < 10; i++)
-		MUST(!connect_once(server, client, &session));
+		MUST(!tls_visit(server, client, &session));
 	MUST(close(lock_fd) == 0);
-	for (i = 0; !connect_once(server, client, &session); i++)
+	for (i = 0; !tls_visit(server, client, &session); i++)
 		MUST(i < TRIES);
 	SSL_SESSION_free(session);
 	SSL_CTX_free(client);

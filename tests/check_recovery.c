@@ -401,23 +401,6 @@ store_records(void *arg)
 	}
 }
 
-/* One connection, which leaves its session; whether it was resumed. */
-static bool
-connect_once(SSL_CTX *server, SSL_CTX *client, SSL_SESSION **session)
-{
-	struct tls_pair pair;
-	bool resumed;
-
-	MUST(tls_pair_new(&pair, server, client, *session, NULL));
-	MUST(tls_pair_handshake(&pair));
-	resumed = SSL_session_reused(pair.server) == 1;
-	SSL_SESSION_free(*session);
-	*session = SSL_get1_session(pair.client);
-	tls_pair_shutdown(&pair);
-	tls_pair_free(&pair);
-	return resumed;
-}
-
 /* It opens it now, as a server does. */
 static void
 serve(void *arg)
@@ -430,9 +413,9 @@ serve(void *arg)
 	open_anew(arg);
 	(void)SSL_CTX_set_options(server, SSL_OP_NO_TICKET);
 	MUST(sesscache_attach(cache, server) == SESSCACHE_OK);
-	MUST(!connect_once(server, client, &session));
+	MUST(!tls_visit(server, client, &session));
 	MUST(outcome->puts == 1);
-	MUST(connect_once(server, client, &session));
+	MUST(tls_visit(server, client, &session));
 	SSL_SESSION_free(session);
 	SSL_CTX_free(client);
 	SSL_CTX_free(server);

@@ -13,6 +13,8 @@
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
+#include "process.h"
+
 enum {
 	CERT_SECONDS = 24 * 60 * 60,
 	BIO_BYTES = 64 * 1024, /* holds the longest flight */
@@ -448,6 +450,22 @@ tls_pair_free(struct tls_pair *pair)
 	SSL_free(pair->client);
 	pair->server = NULL;
 	pair->client = NULL;
+}
+
+bool
+tls_visit(SSL_CTX *server, SSL_CTX *client, SSL_SESSION **session)
+{
+	struct tls_pair pair;
+	bool resumed;
+
+	MUST(tls_pair_new(&pair, server, client, *session, NULL));
+	MUST(tls_pair_handshake(&pair));
+	resumed = SSL_session_reused(pair.server) == 1;
+	SSL_SESSION_free(*session);
+	*session = SSL_get1_session(pair.client);
+	tls_pair_shutdown(&pair);
+	tls_pair_free(&pair);
+	return resumed;
 }
 
 /* [10] EXPLICIT OCTET STRING; its length, and in *out what to free. */
