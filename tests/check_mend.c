@@ -460,7 +460,7 @@ serve(void *arg)
 {
 	SSL_CTX *server = tls_server_new(&identity, TLS1_2_VERSION);
 	SSL_CTX *client = tls_client_new(NULL, TLS1_2_VERSION);
-	int i, lock_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int i, resumed, lock_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	SSL_SESSION *session = NULL;
 
 	MUST(freopen(arg, "we", stderr) != NULL);
@@ -469,15 +469,16 @@ serve(void *arg)
 	cache = cache_open(dir, "log", "warn", NULL);
 	(void)SSL_CTX_set_options(server, SSL_OP_NO_TICKET);
 	MUST(sesscache_attach(cache, server) == SESSCACHE_OK);
-	MUST(!tls_visit(server, client, &session));
-	MUST(tls_visit(server, client, &session));
+	MUST(tls_visit(server, client, &session) == 0);
+	MUST(tls_visit(server, client, &session) == 1);
 	MUST(lock_fd >= 0 && flock(lock_fd, LOCK_EX) == 0);
 	leave_half_made(dir, 0);
 	for (i = 0; i < 10; i++)
-		MUST(!tls_visit(server, client, &session));
+		MUST(tls_visit(server, client, &session) == 0);
 	MUST(close(lock_fd) == 0);
-	for (i = 0; !tls_visit(server, client, &session); i++)
+	for (i = 0; (resumed = tls_visit(server, client, &session)) == 0; i++)
 		MUST(i < TRIES);
+	MUST(resumed == 1);
 	SSL_SESSION_free(session);
 	SSL_CTX_free(client);
 	SSL_CTX_free(server);

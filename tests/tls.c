@@ -13,8 +13,6 @@
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
-#include "process.h"
-
 enum {
 	CERT_SECONDS = 24 * 60 * 60,
 	BIO_BYTES = 64 * 1024, /* holds the longest flight */
@@ -452,18 +450,20 @@ tls_pair_free(struct tls_pair *pair)
 	pair->client = NULL;
 }
 
-bool
+int
 tls_visit(SSL_CTX *server, SSL_CTX *client, SSL_SESSION **session)
 {
 	struct tls_pair pair;
-	bool resumed;
+	int resumed = -1;
 
-	MUST(tls_pair_new(&pair, server, client, *session, NULL));
-	MUST(tls_pair_handshake(&pair));
-	resumed = SSL_session_reused(pair.server) == 1;
-	SSL_SESSION_free(*session);
-	*session = SSL_get1_session(pair.client);
-	tls_pair_shutdown(&pair);
+	if (!tls_pair_new(&pair, server, client, *session, NULL))
+		return -1;
+	if (tls_pair_handshake(&pair)) {
+		resumed = SSL_session_reused(pair.server);
+		SSL_SESSION_free(*session);
+		*session = SSL_get1_session(pair.client);
+		tls_pair_shutdown(&pair);
+	}
 	tls_pair_free(&pair);
 	return resumed;
 }

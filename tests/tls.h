@@ -106,10 +106,10 @@ void tls_pair_shutdown(struct tls_pair *pair);
 void tls_pair_free(struct tls_pair *pair);
 
 /*
- * One connection, which offers *session (NULL: none) and leaves its own there.
- * Whether it was resumed; if it fails, that is the end of the process.
+ * One connection, which offers *session (NULL: none) and leaves its own there:
+ * 1 if it was resumed, 0 if not, -1 if it failed.
  */
-bool tls_visit(SSL_CTX *server, SSL_CTX *client, SSL_SESSION **session);
+int tls_visit(SSL_CTX *server, SSL_CTX *client, SSL_SESSION **session);
 
 /* A copy of a session with these bytes for its ticket; NULL if that fails. */
 SSL_SESSION *tls_session_with_ticket(const SSL_SESSION *session,
