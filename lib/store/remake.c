@@ -51,6 +51,14 @@ sc_shard_name(char name[32], unsigned shard)
 	snprintf(name, 32, "shard-%02u.lmdb-%u", shard, sc_tree_format());
 }
 
+void
+sc_shard_close(struct sc_shard *sh)
+{
+	sc_tree_close(sh->tree);
+	sh->tree = NULL;
+	sh->area = NULL;
+}
+
 /*
  * LMDB opens by name.  This one leads to the file that is open here, whatever
  * somebody puts in its place meanwhile.
@@ -145,6 +153,20 @@ sc_shard_suspect(struct sc_store *store, unsigned shard)
 	return SESSCACHE_OK;
 }
 
+/* As sc_store_enter() does, but a shard that is damaged or not open, too. */
+static enum sesscache_status
+take_gate(struct sc_store *store, unsigned shard, unsigned wait_ms)
+{
+	enum sesscache_status status;
+	enum sc_lock_event event;
+
+	status = sc_lock_take(&store->shard[shard].state->gate, wait_ms,
+	    &event);
+	if (status == SESSCACHE_OK && event == SC_LOCK_REPAIRED)
+		sc_shard_repaired(store, shard);
+	return status;
+}
+
 /*
  * The same while nobody commits: with the work lock, or, where a process is
  * stopped that has it, inside the gate.
@@ -153,22 +175,18 @@ static enum sesscache_status
 verify_alone(struct sc_store *store, unsigned shard, int fd,
     const struct stat *st)
 {
-	struct sc_lock *gate = &store->shard[shard].state->gate;
 	enum sesscache_status status;
-	enum sc_lock_event event;
 
 	status = sc_shard_work(store, shard, SC_LOCK_SERVING_MS);
 	if (status == SESSCACHE_OK) {
 		status = verify(store, shard, fd, st);
 		sc_shard_rest(store, shard);
 	} else if (status == SESSCACHE_EBUSY) {
-		status = sc_lock_take(gate, SC_LOCK_PATIENT_MS, &event);
+		status = take_gate(store, shard, SC_LOCK_PATIENT_MS);
 		if (status != SESSCACHE_OK)
 			return status;
-		if (event == SC_LOCK_REPAIRED)
-			sc_shard_repaired(store, shard);
 		status = verify(store, shard, fd, st);
-		sc_lock_release(gate);
+		sc_store_leave(store, shard);
 	}
 	return status;
 }
@@ -181,17 +199,13 @@ static enum sesscache_status
 open_tree_inside(struct sc_store *store, unsigned shard, int fd,
     const struct stat *st)
 {
-	struct sc_lock *gate = &store->shard[shard].state->gate;
 	enum sesscache_status status;
-	enum sc_lock_event event;
 
-	status = sc_lock_take(gate, SC_LOCK_PATIENT_MS, &event);
+	status = take_gate(store, shard, SC_LOCK_PATIENT_MS);
 	if (status != SESSCACHE_OK)
 		return status;
-	if (event == SC_LOCK_REPAIRED)
-		sc_shard_repaired(store, shard);
 	status = open_tree(store, shard, fd, st);
-	sc_lock_release(gate);
+	sc_store_leave(store, shard);
 	return status;
 }
 
@@ -280,6 +294,7 @@ sc_shard_open_late(struct sc_store *store, unsigned shard)
 	sh->late = false; /* whatever comes of it */
 	sh->generation = generation;
 	status = open_file(store, shard, open_late);
+	/* Not sc_shard_check(): the sentence names the file already. */
 	if (status == SESSCACHE_ECORRUPT)
 		atomic_store(&sh->state->broken, 1);
 	return status;
@@ -587,15 +602,12 @@ remake_locked(struct sc_store *store, unsigned shard, uint64_t file_bytes,
 		goto out;
 	atomic_store(&sh->state->broken, 1); /* until it is whole again */
 	pthread_mutex_lock(&store->remap);
-	sc_tree_close(sh->tree);
-	sh->tree = NULL;
-	sh->area = NULL;
+	sc_shard_close(sh);
 	sh->late = false;
 	atomic_store(&sh->state->file_bytes, file_bytes);
 	status = make_tree(store, shard, fd, kept);
 	while (status == SESSCACHE_ENOSPC && skip_oldest(kept)) {
-		sc_tree_close(sh->tree);
-		sh->tree = NULL;
+		sc_shard_close(sh);
 		status = make_tree(store, shard, fd, kept);
 	}
 	sh->generation = atomic_load(&sh->state->generation) + 1;
@@ -620,17 +632,14 @@ sc_shard_remake(struct sc_store *store, unsigned shard, uint64_t file_bytes,
 	struct sc_shard *sh = &store->shard[shard];
 	struct kept kept = { .bytes = NULL };
 	enum sesscache_status status;
-	enum sc_lock_event event;
 
 	status = sc_shard_work(store, shard, SC_LOCK_PATIENT_MS);
 	if (status != SESSCACHE_OK)
 		return status;
 	/* Not sc_store_enter(): that refuses a damaged shard. */
-	status = sc_lock_take(&sh->state->gate, SC_LOCK_PATIENT_MS, &event);
+	status = take_gate(store, shard, SC_LOCK_PATIENT_MS);
 	if (status != SESSCACHE_OK)
 		goto rest;
-	if (event == SC_LOCK_REPAIRED)
-		sc_shard_repaired(store, shard);
 	if (keep_newest && sh->late)
 		status = sc_shard_open_late(store, shard);
 	else if (keep_newest && sh->tree != NULL)
@@ -640,7 +649,7 @@ sc_shard_remake(struct sc_store *store, unsigned shard, uint64_t file_bytes,
 	if (status == SESSCACHE_OK)
 		status = remake_locked(store, shard, file_bytes, &kept);
 	keep_nothing(&kept);
-	sc_lock_release(&sh->state->gate);
+	sc_store_leave(store, shard);
 rest:
 	sc_shard_rest(store, shard);
 	return status;
@@ -669,9 +678,7 @@ mend_locked(struct sc_store *store, unsigned shard)
 enum sesscache_status
 sc_shard_mend(struct sc_store *store, unsigned shard)
 {
-	struct sc_lock *gate = &store->shard[shard].state->gate;
 	enum sesscache_status status;
-	enum sc_lock_event event;
 	int lock_fd = -1;
 
 	/* The work lock first: then no child inherits the directory's. */
@@ -682,12 +689,10 @@ sc_shard_mend(struct sc_store *store, unsigned shard)
 	if (status == SESSCACHE_OK && !sc_store_is_in(store, &store->dir))
 		status = SESSCACHE_EBUSY;
 	if (status == SESSCACHE_OK)
-		status = sc_lock_take(gate, SC_LOCK_SERVING_MS, &event);
+		status = take_gate(store, shard, SC_LOCK_SERVING_MS);
 	if (status == SESSCACHE_OK) {
-		if (event == SC_LOCK_REPAIRED)
-			sc_shard_repaired(store, shard);
 		status = mend_locked(store, shard);
-		sc_lock_release(gate);
+		sc_store_leave(store, shard);
 	}
 	sc_dir_unlock(lock_fd);
 	sc_shard_rest(store, shard);

@@ -219,9 +219,7 @@ static void
 let_go(struct sc_store *store, struct sc_shard *sh)
 {
 	pthread_mutex_lock(&store->remap);
-	sc_tree_close(sh->tree);
-	sh->tree = NULL;
-	sh->area = NULL;
+	sc_shard_close(sh);
 	sh->late = true;
 	pthread_mutex_unlock(&store->remap);
 }

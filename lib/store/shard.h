@@ -106,6 +106,9 @@ uint64_t sc_shard_alias(struct sc_span head);
 /* Bytes of the area of a file of this size. */
 size_t sc_shard_area_bytes(uint64_t file_bytes);
 
+/* What this process has of a shard's file; there may be nothing. */
+void sc_shard_close(struct sc_shard *sh);
+
 /* Take the area of the tree that is mapped now. */
 void sc_shard_take_area(struct sc_shard *sh);
 

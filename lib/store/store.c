@@ -94,11 +94,8 @@ unmap_control(struct sc_store *store)
 {
 	unsigned i;
 
-	for (i = 0; i < store->shards; i++) {
-		sc_tree_close(store->shard[i].tree);
-		store->shard[i].tree = NULL;
-		store->shard[i].area = NULL;
-	}
+	for (i = 0; i < store->shards; i++)
+		sc_shard_close(&store->shard[i]);
 	if (store->control != NULL)
 		munmap(store->control, store->control_bytes);
 	store->control = NULL;
