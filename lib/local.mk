@@ -4,6 +4,16 @@
 
 noinst_LTLIBRARIES += lib/libsesscache-internal.la
 lib_libsesscache_internal_la_SOURCES = \
+	lib/api/clock.c \
+	lib/api/clock.h \
+	lib/api/handle.c \
+	lib/api/handle.h \
+	lib/api/inspect.c \
+	lib/api/inspect.h \
+	lib/api/log.c \
+	lib/api/log.h \
+	lib/api/settings.c \
+	lib/api/settings.h \
 	lib/cache/address.c \
 	lib/cache/address.h \
 	lib/cache/bytes.h \
@@ -19,24 +29,20 @@ lib_libsesscache_internal_la_SOURCES = \
 	lib/cache/scratch.h \
 	lib/cache/seal.c \
 	lib/cache/seal.h \
-	lib/front/connection.c \
-	lib/front/connection.h \
-	lib/front/handle.c \
-	lib/front/handle.h \
-	lib/front/inspect.c \
-	lib/front/names.c \
-	lib/front/names.h \
-	lib/front/openssl.c \
-	lib/front/quiet.c \
-	lib/front/quiet.h \
-	lib/front/realm.c \
-	lib/front/realm.h \
-	lib/front/session.c \
-	lib/front/session.h \
-	lib/front/settings.c \
-	lib/front/settings.h \
-	lib/front/tickets.c \
-	lib/front/tickets.h \
+	lib/openssl/connection.c \
+	lib/openssl/connection.h \
+	lib/openssl/describe.c \
+	lib/openssl/names.c \
+	lib/openssl/names.h \
+	lib/openssl/openssl.c \
+	lib/openssl/quiet.c \
+	lib/openssl/quiet.h \
+	lib/openssl/realm.c \
+	lib/openssl/realm.h \
+	lib/openssl/session.c \
+	lib/openssl/session.h \
+	lib/openssl/tickets.c \
+	lib/openssl/tickets.h \
 	lib/platform/dir.c \
 	lib/platform/dir.h \
 	lib/platform/fork.c \

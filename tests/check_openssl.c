@@ -18,8 +18,8 @@
 #include <openssl/rand.h>
 #include <openssl/ssl.h>
 
-#include "front/handle.h"
-#include "front/session.h"
+#include "api/handle.h"
+#include "openssl/session.h"
 #include "sesscache.h"
 #include "tls.h"
 

@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# Who may include and call what: front -> cache -> store -> platform, each
-# sees its own headers, those of the next, and the leaves.
+# Who may include and call what: openssl -> api -> cache -> store -> platform,
+# each sees its own headers, those of the next, and the leaves; openssl/ sees
+# those of cache/, too.
 set -eu
 : "${top_srcdir:?}"
 cd "$top_srcdir"
@@ -57,30 +58,31 @@ sees 'lib/[a-z]+\.[ch]' "$leaf"
 sees 'lib/platform/' "platform/[a-z_]+\.h|$leaf"
 sees 'lib/store/' "(store|platform)/[a-z_]+\.h|$leaf"
 sees 'lib/cache/' "(cache|store)/[a-z_]+\.h|$leaf"
-sees 'lib/front/' "(front|cache)/[a-z_]+\.h|$leaf"
+sees 'lib/api/' "(api|cache)/[a-z_]+\.h|$leaf"
+sees 'lib/openssl/' "(openssl|api|cache)/[a-z_]+\.h|$leaf"
 # Programs: the public header, and what lies beside them.
 sees '(tools|examples|tests/load)/' 'sesscache\.h|[a-z_]+\.h'
 only 'no header from inside the library' \
     'include[ 	]*["<](status|probe)\.h' 'lib/'
 
 crypto='lib/cache/(seal|address|crypt)\.c'
-only '<openssl/ssl.h> is for front/' 'include[ 	]*<openssl/ssl' \
-    'lib/front/|tools/|examples/|tests/'
-only '<openssl/...> is for front/ and the ciphers of cache/' \
+only '<openssl/ssl.h> is for openssl/' 'include[ 	]*<openssl/ssl' \
+    'lib/openssl/|lib/sesscache\.h|tools/|examples/|tests/'
+only '<openssl/...> is for openssl/ and the ciphers of cache/' \
     'include[ 	]*<openssl/' \
-    "lib/front/|lib/sesscache\\.h|$crypto|tools/|examples/|tests/"
+    "lib/openssl/|lib/sesscache\\.h|$crypto|tools/|examples/|tests/"
 only '<lmdb.h> is for store/lmdb.c' 'include[ 	]*<lmdb\.h>' \
     'lib/store/lmdb\.c'
 only 'LMDB is known to store/lmdb.c alone' '\<(mdb_|MDB_)[A-Za-z]' \
     'lib/store/lmdb\.c'
-only 'TLS is known to front/ alone' '\<SSL_[A-Za-z_]+\(' \
-    'lib/front/|tools/|examples/|tests/'
-only 'the environment is read in front/settings.c' \
+only 'TLS is known to openssl/ alone' '\<SSL_[A-Za-z_]+\(' \
+    'lib/openssl/|tools/|examples/|tests/'
+only 'the environment is read in api/settings.c' \
     '\<(secure_)?getenv\(|\<environ\>' \
-    'lib/front/settings\.c|tools/|examples/|tests/'
-only 'below front/ time is an argument' \
+    'lib/api/settings\.c|tools/|examples/|tests/'
+only 'below api/ time is an argument' \
     '\<(time|clock_gettime|gettimeofday)\(' \
-    'lib/front/|lib/platform/|tools/|examples/|tests/'
+    'lib/openssl/|lib/api/|lib/platform/|tools/|examples/|tests/'
 only 'nothing here ends the process of a caller' \
     '\<(abort|exit|_exit)\(' 'tools/|examples/|tests/'
 

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "front/settings.h"
+#include "api/settings.h"
 #include "fuzz.h"
 
 const char fuzz_name[] = "settings";

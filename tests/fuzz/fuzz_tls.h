@@ -9,7 +9,7 @@
 #ifndef TESTS_FUZZ_FUZZ_TLS_H
 #define TESTS_FUZZ_FUZZ_TLS_H
 
-#include "front/handle.h"
+#include "api/handle.h"
 #include "fuzz.h"
 #include "../tls.h"
 

@@ -7,12 +7,12 @@
  *
  * The policy that counts is the one in force after the callbacks that may
  * switch the SSL_CTX; when a session is looked up it can only be predicted.
- * Private to front/.
+ * Private to openssl/.
  */
-#ifndef SC_FRONT_REALM_H
-#define SC_FRONT_REALM_H
+#ifndef SC_OPENSSL_REALM_H
+#define SC_OPENSSL_REALM_H
 
-#include "front/connection.h"
+#include "openssl/connection.h"
 
 /* A context has been attached: if it has a certificate, note its policy. */
 void sc_realm_note(SSL_CTX *ctx, struct sc_attachment *attachment);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * SSL_SESSIONs: their bytes, how long they live, how they look.  Private to
- * front/.
+ * openssl/.
  */
-#ifndef SC_FRONT_SESSION_H
-#define SC_FRONT_SESSION_H
+#ifndef SC_OPENSSL_SESSION_H
+#define SC_OPENSSL_SESSION_H
 
-#include "front/connection.h"
+#include "api/inspect.h"
+#include "openssl/connection.h"
 
 /*
  * Seconds that a session of a connection may still be resumed: never past
@@ -41,16 +42,7 @@ SSL_SESSION *sc_session_decode(struct sesscache *handle, const SSL *ssl,
 void sc_session_failed(struct sesscache *handle, const char *what,
     enum sesscache_status status);
 
-/* A session as the inspection shows it. */
-struct sc_session_text {
-	const char *protocol;  /* static; NULL: not a TLS session */
-	const char *cipher;    /* static; NULL: not known */
-	char server_name[256]; /* "": none */
-};
-
-/* Describe stored bytes, wiping the secret among them; bytes that are no
- * session give NULL and "". */
-void sc_session_describe(struct sc_session_text *out, uint8_t *data,
-    size_t len);
+/* What the bytes of a session show: see sc_describe. */
+sc_describe sc_session_describe;
 
 #endif

@@ -7,7 +7,7 @@
  * which it is set to what we know.  The application's is then only compared
  * with NULL, never called.
  */
-#include "front/tickets.h"
+#include "openssl/tickets.h"
 
 #include <limits.h>
 #include <malloc.h>
@@ -18,9 +18,9 @@
 #include <openssl/params.h>
 #include <openssl/rand.h>
 
-#include "front/quiet.h"
-#include "front/realm.h"
-#include "front/session.h"
+#include "openssl/quiet.h"
+#include "openssl/realm.h"
+#include "openssl/session.h"
 
 typedef int key_callback(SSL *ssl, unsigned char *name, unsigned char *iv,
     EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int encrypt);

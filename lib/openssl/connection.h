@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What the callbacks know of an SSL_CTX that is attached, and of a connection
- * between one callback and the next.  Private to front/.
+ * between one callback and the next.  Private to openssl/.
  *
  * Only the callbacks of the SSL_CTX that SSL_new() got count, but after a
  * switch by the server name SSL_get_SSL_CTX() returns another one, maybe
  * without our data: what a connection began with is kept with it.
  */
-#ifndef SC_FRONT_CONNECTION_H
-#define SC_FRONT_CONNECTION_H
+#ifndef SC_OPENSSL_CONNECTION_H
+#define SC_OPENSSL_CONNECTION_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -16,7 +16,7 @@
 
 #include <openssl/ssl.h>
 
-#include "front/handle.h"
+#include "api/handle.h"
 
 enum { SC_REALM_MAX = 255 }; /* bytes of a realm's name */
 

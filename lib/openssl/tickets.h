@@ -2,10 +2,10 @@
 /*
  * The ticket-key callback: tickets that hold their session (RFC 5077, and of
  * RFC 8446 those that are not stateful) under the keys that all workers share.
- * Private to front/.
+ * Private to openssl/.
  */
-#ifndef SC_FRONT_TICKETS_H
-#define SC_FRONT_TICKETS_H
+#ifndef SC_OPENSSL_TICKETS_H
+#define SC_OPENSSL_TICKETS_H
 
 #include <stdbool.h>
 

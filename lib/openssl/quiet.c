@@ -2,7 +2,7 @@
 /*
  * See quiet.h.
  */
-#include "front/quiet.h"
+#include "openssl/quiet.h"
 
 #include <errno.h>
 

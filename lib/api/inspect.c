@@ -2,12 +2,11 @@
 /*
  * Looking into the cache: visiting, filtering, purging, counting.
  */
+#include "api/inspect.h"
+
 #include <string.h>
 #include <strings.h>
 #include <time.h>
-
-#include "front/handle.h"
-#include "front/session.h"
 
 #ifndef SESSCACHE_VERSION
 #define SESSCACHE_VERSION "0.1.0"
@@ -29,6 +28,7 @@ time_of_day(uint32_t moment, uint32_t now)
 }
 
 struct visiting {
+	sc_describe *describe;
 	sesscache_visit *visit;
 	void *arg;
 	uint32_t now;
@@ -53,7 +53,7 @@ visit_one(const struct sc_scanned *scanned, void *arg)
 	info.expires_at = time_of_day(scanned->expires_at, visiting->now);
 	info.expired = scanned->expires_at <= visiting->now;
 	if (scanned->data != NULL)
-		sc_session_describe(&text, scanned->data, scanned->data_len);
+		visiting->describe(&text, scanned->data, scanned->data_len);
 	info.protocol = text.protocol;
 	info.cipher = text.cipher;
 	if (text.server_name[0] != '\0')
@@ -62,9 +62,10 @@ visit_one(const struct sc_scanned *scanned, void *arg)
 }
 
 enum sesscache_status
-sesscache_each(struct sesscache *handle, sesscache_visit *visit, void *arg)
+sc_inspect_each(struct sesscache *handle, sc_describe *describe,
+    sesscache_visit *visit, void *arg)
 {
-	struct visiting visiting = { visit, arg, sc_now() };
+	struct visiting visiting = { describe, visit, arg, sc_now() };
 
 	if (handle == NULL || visit == NULL)
 		return sc_fail(SESSCACHE_EINVAL, "the cache or visit is NULL");
@@ -120,8 +121,8 @@ purge_one(const struct sesscache_info *info, void *arg)
 }
 
 enum sesscache_status
-sesscache_purge(struct sesscache *handle, const struct sesscache_filter *filter,
-    uint64_t *removed)
+sc_inspect_purge(struct sesscache *handle, sc_describe *describe,
+    const struct sesscache_filter *filter, uint64_t *removed)
 {
 	struct purging purging = { handle, filter, (uint64_t)time(NULL), 0,
 		SESSCACHE_OK };
@@ -135,7 +136,7 @@ sesscache_purge(struct sesscache *handle, const struct sesscache_filter *filter,
 		status = sc_cache_clear(handle->cache, sc_now(),
 		    &purging.removed);
 	else
-		status = sesscache_each(handle, purge_one, &purging);
+		status = sc_inspect_each(handle, describe, purge_one, &purging);
 	if (status == SESSCACHE_OK)
 		status = purging.status;
 	if (removed != NULL)

@@ -2,7 +2,7 @@
 /*
  * See session.h.
  */
-#include "front/session.h"
+#include "openssl/session.h"
 
 #include <limits.h>
 #include <string.h>
@@ -12,7 +12,7 @@
 #include <openssl/crypto.h>
 #include <openssl/x509.h>
 
-#include "front/quiet.h"
+#include "openssl/quiet.h"
 
 enum {
 	DAY = 24 * 3600, /* seconds */

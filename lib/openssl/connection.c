@@ -2,7 +2,7 @@
 /*
  * See connection.h.
  */
-#include "front/connection.h"
+#include "openssl/connection.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -10,8 +10,8 @@
 
 #include <openssl/err.h>
 
-#include "front/names.h"
-#include "front/realm.h"
+#include "openssl/names.h"
+#include "openssl/realm.h"
 
 static struct {
 	pthread_once_t once;

@@ -6,10 +6,10 @@
  *
  * A table in anonymous memory, which a child of fork() shares with its parent
  * and its siblings: what one connection has shown, all know.  It forgets when
- * it is full; that costs a full handshake.  Private to front/.
+ * it is full; that costs a full handshake.  Private to openssl/.
  */
-#ifndef SC_FRONT_NAMES_H
-#define SC_FRONT_NAMES_H
+#ifndef SC_OPENSSL_NAMES_H
+#define SC_OPENSSL_NAMES_H
 
 #include <stdbool.h>
 #include <stdint.h>

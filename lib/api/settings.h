@@ -3,8 +3,8 @@
  * The one table of settings, and the values of one set of options.  The only
  * file that reads the environment.  Knows nothing of what a setting does.
  */
-#ifndef SC_FRONT_SETTINGS_H
-#define SC_FRONT_SETTINGS_H
+#ifndef SC_API_SETTINGS_H
+#define SC_API_SETTINGS_H
 
 #include <sys/types.h>
 

@@ -2,7 +2,7 @@
 /*
  * See realm.h.
  */
-#include "front/realm.h"
+#include "openssl/realm.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +12,7 @@
 #include <openssl/x509.h>
 
 #include "cache/bytes.h"
-#include "front/names.h"
+#include "openssl/names.h"
 
 enum {
 	DIGEST = 32,        /* bytes */

@@ -2,7 +2,7 @@
 /*
  * See names.h.
  */
-#include "front/names.h"
+#include "openssl/names.h"
 
 #include <stdatomic.h>
 #include <stddef.h>

@@ -13,8 +13,8 @@
 #include <sys/auxv.h>
 #include <unistd.h>
 
-#include "front/handle.h"
-#include "front/settings.h"
+#include "api/handle.h"
+#include "api/settings.h"
 #include "status.h"
 
 #define PREFIX "SESSCACHE_"

@@ -2,111 +2,10 @@
 /*
  * Handles: opening, closing, and the calls on records of any kind.
  */
-#include <errno.h>
-#include <fcntl.h>
-#include <stdarg.h>
-#include <stdio.h>
+#include "api/handle.h"
+
 #include <stdlib.h>
 #include <string.h>
-#include <syslog.h>
-#include <time.h>
-#include <unistd.h>
-
-#include "front/handle.h"
-
-#define CLOCK_OFFSETS "/proc/self/timens_offsets"
-
-static const int64_t ns_per_second = 1000000000;
-
-/* By how much the clock of this time namespace is ahead of the system's. */
-static atomic_int_least64_t ahead_ns;
-
-/* Its line is a name, seconds and nanoseconds. */
-static void
-note_offset(const char *line)
-{
-	int64_t seconds;
-	char *rest;
-
-	seconds = strtoll(line + strcspn(line, " "), &rest, 10);
-	atomic_store(&ahead_ns,
-	    seconds * ns_per_second + strtoll(rest, NULL, 10));
-}
-
-static enum sesscache_status
-find_clock(void)
-{
-	int fd = open(CLOCK_OFFSETS, O_RDONLY | O_CLOEXEC);
-	char text[256] = "";
-	const char *line;
-
-	if (fd < 0 && errno == ENOENT)
-		return SESSCACHE_OK; /* a kernel without time namespaces */
-	if (fd < 0 || read(fd, text, sizeof(text) - 1) < 0) {
-		if (fd >= 0)
-			close(fd);
-		return sc_fail(SESSCACHE_ESYS,
-		    "cannot read " CLOCK_OFFSETS ": %s", strerror(errno));
-	}
-	close(fd);
-	line = strstr(text, "boottime");
-	if (line != NULL)
-		note_offset(line);
-	return SESSCACHE_OK;
-}
-
-uint32_t
-sc_now(void)
-{
-	struct timespec now;
-	int64_t ns;
-
-	clock_gettime(CLOCK_BOOTTIME, &now);
-	ns = (int64_t)now.tv_sec * ns_per_second + now.tv_nsec -
-	    atomic_load_explicit(&ahead_ns, memory_order_relaxed);
-	/* One more: 0 is before everything that was ever stored. */
-	return (uint32_t)(ns / ns_per_second) + 1;
-}
-
-/* --- log ----------------------------------------------------------------- */
-
-static int
-priority(enum sc_log level)
-{
-	switch (level) {
-	case SC_LOG_OFF:
-	case SC_LOG_ERROR:
-		return LOG_ERR;
-	case SC_LOG_WARN:
-		return LOG_WARNING;
-	case SC_LOG_INFO:
-		return LOG_INFO;
-	case SC_LOG_DEBUG:
-		return LOG_DEBUG;
-	}
-	return LOG_ERR;
-}
-
-void
-sc_log(const struct sesscache_options *options, enum sc_log level,
-    const char *format, ...)
-{
-	int saved_errno = errno;
-	char line[600];
-	va_list args;
-	int n;
-
-	if (level > options->log || level == SC_LOG_OFF)
-		return;
-	va_start(args, format);
-	n = vsnprintf(line, sizeof(line), format, args);
-	va_end(args);
-	if (n > 0 && options->log_syslog)
-		syslog(LOG_DAEMON | priority(level), "sesscache: %s", line);
-	else if (n > 0) /* one write, so that workers' lines do not mix */
-		dprintf(STDERR_FILENO, "sesscache: %s\n", line);
-	errno = saved_errno;
-}
 
 /* --- handles ------------------------------------------------------------- */
 
@@ -161,7 +60,7 @@ open_cache(struct sesscache *handle)
 		    options->ticket_key_lifetime_seconds,
 	};
 	struct sc_cache_opened opened;
-	enum sesscache_status status = find_clock();
+	enum sesscache_status status = sc_clock_find();
 
 	if (status == SESSCACHE_OK)
 		status = sc_cache_open(&handle->cache, &config, sc_now(),

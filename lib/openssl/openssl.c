@@ -13,11 +13,11 @@
 #include <openssl/ssl.h>
 
 #include "cache/scratch.h"
-#include "front/connection.h"
-#include "front/quiet.h"
-#include "front/realm.h"
-#include "front/session.h"
-#include "front/tickets.h"
+#include "openssl/connection.h"
+#include "openssl/quiet.h"
+#include "openssl/realm.h"
+#include "openssl/session.h"
+#include "openssl/tickets.h"
 
 static const unsigned char default_id_context[] = "sesscache";
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What a callback does is invisible to the application and to OpenSSL: errno
- * and the error queue are afterwards what they were.  Private to front/.
+ * and the error queue are afterwards what they were.  Private to openssl/.
  */
-#ifndef SC_FRONT_QUIET_H
-#define SC_FRONT_QUIET_H
+#ifndef SC_OPENSSL_QUIET_H
+#define SC_OPENSSL_QUIET_H
 
 #include <stddef.h>
 
