@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <malloc.h>
 #include <openssl/ssl.h>
 #include <pthread.h>
@@ -20,7 +21,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "cache/scratch.h"
 #include "cache/seal.h"
+#include "clock.h"
 #include "process.h"
 #include "secrets.h"
 #include "store/shard.h"
@@ -31,6 +34,7 @@ enum {
 	SECRETS = 64,
 	DATA = 160, /* bytes of a usual record */
 	LONG = 5000,
+	MANY = 500,
 	SMALL = 1 << 20, /* bytes of a cache with one shard */
 	TIMEOUT = 3600,  /* seconds, as test_cache() has it */
 	REALM = 77,
@@ -234,17 +238,75 @@ use_tls_1_3(struct sesscache *cache)
 	use_tls(cache, TLS1_3_VERSION, false);
 }
 
+/*
+ * Enough to fill pages of the tree, and too few for eviction.  That splits
+ * pages, and LMDB copies a page that it splits to memory that is dumped: see
+ * SECURITY.md.
+ */
+static void
+use_many(struct sesscache *cache)
+{
+	struct record record;
+	int i;
+
+	for (i = 0; i < MANY; i++) {
+		record = (struct record){ .data_len = DATA };
+		record_make(cache, &record);
+		record_must_be(cache, &record);
+	}
+}
+
+/* Resizing copies them. */
+static void
+use_resized(struct sesscache *cache)
+{
+	use_many(cache);
+	sesscache_close(cache_open(test_dir("cache"), "size", "3M", NULL));
+}
+
 static const struct life {
 	const char *name;
 	void (*use)(struct sesscache *cache);
-	bool whole; /* dumped by the kernel, where it may */
+	bool whole;   /* dumped by the kernel, where it may */
+	bool removed; /* the directory is, before the dump */
+	bool again;   /* opened a second time, which verifies the files */
+	bool untold;  /* its sessions are not searched for in the clear */
 } lives[] = {
-	{ "records", use_records, false },
-	{ "records, core dump", use_records, true },
-	{ "sessions of TLS 1.2", use_tls_1_2, false },
-	{ "sessions of TLS 1.3", use_tls_1_3, false },
-	{ "ticket keys", use_tickets, false },
+	{ .name = "records", .use = use_records },
+	{ .name = "records, removed", .use = use_records, .removed = true },
+	{ .name = "records, core dump", .use = use_records, .whole = true },
+	{ .name = "records, removed, core dump",
+	    .use = use_records,
+	    .whole = true,
+	    .removed = true },
+	{ .name = "many records", .use = use_many, .untold = true },
+	{ .name = "many records, again",
+	    .use = use_many,
+	    .again = true,
+	    .untold = true },
+	{ .name = "many records, resized", .use = use_resized, .untold = true },
+	{ .name = "sessions of TLS 1.2", .use = use_tls_1_2 },
+	{ .name = "sessions of TLS 1.3", .use = use_tls_1_3 },
+	{ .name = "ticket keys", .use = use_tickets, .untold = true },
 };
+
+/*
+ * Seconds since the boot.  The first epoch begins with the boot: one is within
+ * it, the other in a later epoch.
+ */
+static const int64_t uptimes[] = { 100, 100000 };
+
+static void
+let_dump_all(void)
+{
+	const struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
+	FILE *filter = must_open("/proc/self/coredump_filter", "we");
+
+	MUST(fputs("0x7f", filter) >= 0);
+	MUST(fclose(filter) == 0);
+	MUST(setrlimit(RLIMIT_CORE, &limit) == 0);
+	MUST(chdir(test_dir("core")) == 0);
+}
 
 static void
 live_and_stop(void *arg)
@@ -254,7 +316,14 @@ live_and_stop(void *arg)
 
 	cache = cache_open(test_dir("cache"), "size", "4M", NULL);
 	life->use(cache);
+	if (life->again) {
+		sesscache_close(cache);
+		(void)cache_open(test_dir("cache"), "size", "4M", NULL);
+	}
+	if (life->whole)
+		let_dump_all();
 	(void)raise(SIGSTOP);
+	abort(); /* when it is continued */
 }
 
 /* A secret that stays, so that a search that finds none is one. */
@@ -271,16 +340,23 @@ live_and_keep(void *arg)
 	free(kept);
 }
 
-static struct image *
-image_of_stopped(child_body *body, const void *arg)
+static pid_t
+start_and_wait(child_body *body, const void *arg)
 {
 	pid_t pid = child_start(body, (void *)(uintptr_t)arg);
-	struct image *image;
 	int status = 0;
 
 	ck_assert_int_eq(waitpid(pid, &status, WUNTRACED), pid);
 	ck_assert(WIFSTOPPED(status));
-	image = image_of_process(pid);
+	return pid;
+}
+
+static struct image *
+image_of_stopped(child_body *body, const void *arg)
+{
+	pid_t pid = start_and_wait(body, arg);
+	struct image *image = image_of_process(pid);
+
 	child_kill(pid);
 	return image;
 }
@@ -303,36 +379,53 @@ dumps_here(void)
 	    limit.rlim_max == RLIM_INFINITY;
 }
 
-static void
-live_and_abort(void *arg)
-{
-	const struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
-	const struct life *life = arg;
-	struct sesscache *cache;
-	FILE *filter = must_open("/proc/self/coredump_filter", "we");
-
-	MUST(fputs("0x7f", filter) >= 0); /* all there is */
-	MUST(fclose(filter) == 0);
-	MUST(setrlimit(RLIMIT_CORE, &limit) == 0);
-	cache = cache_open(test_dir("cache"), "size", "4M", NULL);
-	life->use(cache);
-	MUST(chdir(test_dir("core")) == 0);
-	abort();
-}
-
+/* Of one that is stopped. */
 static struct image *
-image_of_core(const struct life *life)
+image_of_core(pid_t pid)
 {
-	const char *where = test_dir("core");
-	pid_t pid;
 	int status;
 
-	ck_assert_int_eq(mkdir(where, 0700), 0);
-	pid = child_start(live_and_abort, (void *)(uintptr_t)life);
+	ck_assert_int_eq(kill(pid, SIGCONT), 0);
 	status = child_end(pid);
 	ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
 	ck_assert(WCOREDUMP(status));
-	return image_of_files(where);
+	return image_of_files(test_dir("core"));
+}
+
+/* What there is of a process at one moment. */
+struct remains {
+	struct image *dump;
+	struct image *data; /* the file of the only shard */
+	struct image *control;
+};
+
+static void
+remains_of(struct remains *remains, const struct life *life)
+{
+	char name[32];
+	pid_t pid;
+
+	sc_shard_name(name, 0);
+	ck_assert_int_eq(mkdir(test_dir("core"), 0700), 0);
+	pid = start_and_wait(live_and_stop, life);
+	remains->data = image_of_file(test_dir("cache"), name);
+	remains->control = image_of_file(test_dir("cache"), "control");
+	if (life->removed)
+		test_remove_tree(test_dir("cache"));
+	if (life->whole) {
+		remains->dump = image_of_core(pid);
+	} else {
+		remains->dump = image_of_process(pid);
+		child_kill(pid);
+	}
+}
+
+static void
+remains_free(struct remains *remains)
+{
+	image_free(remains->dump);
+	image_free(remains->data);
+	image_free(remains->control);
 }
 
 static void
@@ -349,24 +442,55 @@ must_hold_none(const struct image *image, const char *name)
 		    known->secrets[i].what, image_part_at(image, at));
 }
 
+/* Whether an image has a record as it was sealed, in whatever epoch. */
+static bool
+has_sealed(const struct image *image, struct sc_keys *keys, const uint8_t *data)
+{
+	struct thief_goal of = { .plain = data,
+		.first_number = 1,
+		.numbers = NUMBERS };
+	struct image key = { .len = sizeof(keys->epochs[0].key) };
+	bool found = false;
+	int i;
+
+	for (i = 0; !found && i < SC_EPOCHS; i++) {
+		key.bytes = keys->epochs[i].key;
+		found = atomic_load(&keys->epochs[i].number) != 0 &&
+		    thief_opens(&key, image, &of);
+	}
+	return found;
+}
+
 /*
  * Nor any as it was sealed: its key is in the dump, in libcrypto's memory.
  */
 static void
-must_hold_none_sealed(const struct image *image, const struct image *control)
+must_hold_none_sealed(const struct remains *remains)
 {
-	struct sc_epoch *epoch = &keys_in(control)->epochs[1];
-	struct image key = { .bytes = epoch->key, .len = sizeof(epoch->key) };
-	struct thief_goal of = { .first_number = 1, .numbers = NUMBERS };
+	struct sc_keys *keys = keys_in(remains->control);
+	const uint8_t *data;
 	int i;
 
 	for (i = 0; i < known->n; i++) {
+		data = known->secrets[i].bytes;
 		if (strcmp(known->secrets[i].what, "record") != 0)
 			continue;
-		of.plain = known->secrets[i].bytes;
-		ck_assert_msg(!thief_opens(&key, image, &of),
+		ck_assert_msg(has_sealed(remains->data, keys, data),
+		    "record %d is not found where it is", i);
+		ck_assert_msg(!has_sealed(remains->dump, keys, data),
 		    "record %d is in the dump, sealed", i);
 	}
+}
+
+/* Nothing random of the data file, where all that is random is sealed. */
+static void
+must_hold_no_copy(const struct remains *remains, const char *name)
+{
+	size_t at = 0;
+
+	ck_assert_msg(!image_has_copy(remains->dump, remains->data, &at),
+	    "%s: a part of the data file is in the dump: %s", name,
+	    image_part_at(remains->dump, at));
 }
 
 START_TEST(search_of_a_dump_finds_what_is_there)
@@ -381,21 +505,20 @@ END_TEST
 
 START_TEST(dump_holds_no_session_and_no_ticket_key)
 {
-	const struct life *life = &lives[_i];
-	struct image *image, *control;
+	const struct life *life = &lives[_i % N_OF(lives)];
+	struct remains remains;
 
 	if (life->whole && !dumps_here())
 		return;
-	image = life->whole ? image_of_core(life) :
-			      image_of_stopped(live_and_stop, life);
-	ck_assert(known->n > 0 || life->use == use_tickets);
-	control = image_of_file(test_dir("cache"), "control");
-	if (!life->whole)
-		must_hold_none_sealed(image, control);
-	tell_ticket_keys(&keys_in(control)->ring);
-	must_hold_none(image, life->name);
-	image_free(control);
-	image_free(image);
+	test_clock_boot(uptimes[_i / N_OF(lives)]);
+	remains_of(&remains, life);
+	ck_assert(known->n > 0 || life->untold);
+	must_hold_none_sealed(&remains);
+	if (!life->whole) /* its registers have what was copied last */
+		must_hold_no_copy(&remains, life->name);
+	tell_ticket_keys(&keys_in(remains.control)->ring);
+	must_hold_none(remains.dump, life->name);
+	remains_free(&remains);
 }
 END_TEST
 
@@ -691,6 +814,73 @@ START_TEST(search_of_text_finds_any_spelling)
 	size_t len = strlen(spellings[_i]) + 1;
 
 	ck_assert_int_eq(secret_shows(&secret, spellings[_i], len), shows[_i]);
+}
+END_TEST
+
+/* --- maps ---------------------------------------------------------------- */
+
+enum { SHARDS = 4 };
+
+static void
+must_be_left_out(const char *when)
+{
+	char dir[PATH_MAX];
+	struct maps_of_files maps;
+
+	ck_assert_ptr_nonnull(realpath(test_dir("cache"), dir));
+	maps = maps_of_files(dir);
+	ck_assert_int_ge(maps.n, SHARDS + 1); /* parts of one */
+	ck_assert_msg(maps.dumped[0] == '\0', "%s: %s is in core dumps", when,
+	    maps.dumped);
+}
+
+static void
+resize(void *arg)
+{
+	(void)arg;
+	sesscache_close(cache_open(test_dir("cache"), "size", "8M", NULL));
+}
+
+static int
+look_in_a_child(void *arg)
+{
+	char dir[PATH_MAX];
+
+	(void)arg;
+	MUST(realpath(test_dir("cache"), dir) != NULL);
+	return maps_of_files(dir).dumped[0] != '\0';
+}
+
+START_TEST(every_map_of_a_cache_is_left_out_of_dumps)
+{
+	struct sesscache *cache = cache_open(test_dir("cache"), "size", "4M",
+	    "shards", "4", NULL);
+
+	must_be_left_out("made");
+	sesscache_close(cache);
+	cache = cache_open(test_dir("cache"), NULL);
+	must_be_left_out("opened");
+	ck_assert(child_does(resize, NULL));
+	use_records(cache);
+	must_be_left_out("resized by another process");
+	mark_broken();
+	use_records(cache);
+	must_be_left_out("a shard made anew");
+	ck_assert_int_eq(test_wait(test_fork(look_in_a_child, NULL)), 0);
+	sesscache_close(cache);
+}
+END_TEST
+
+START_TEST(buffers_are_left_out_of_dumps)
+{
+	char *pages = sc_private_new(3 * SMALL);
+
+	ck_assert_ptr_nonnull(pages);
+	ck_assert(is_left_out_of_dumps(pages));
+	ck_assert(is_left_out_of_dumps(pages + 3 * SMALL - 1));
+	ck_assert(is_left_out_of_dumps(sc_scratch()));
+	ck_assert(!is_left_out_of_dumps(&identity));
+	sc_private_free(pages, 3 * SMALL);
 }
 END_TEST
 
@@ -1366,7 +1556,7 @@ add_dumps(TCase *tc)
 		return;
 	tcase_add_test(tc, search_of_a_dump_finds_what_is_there);
 	tcase_add_loop_test(tc, dump_holds_no_session_and_no_ticket_key, 0,
-	    N_OF(lives));
+	    N_OF(lives) * N_OF(uptimes));
 	tcase_add_test(tc, thread_that_has_ended_leaves_no_key_at_all);
 }
 
@@ -1393,6 +1583,8 @@ main(void)
 	tcase_add_checked_fixture(tc, setup, test_dir_remove);
 	tcase_set_timeout(tc, 300);
 	add_dumps(tc);
+	tcase_add_test(tc, every_map_of_a_cache_is_left_out_of_dumps);
+	tcase_add_test(tc, buffers_are_left_out_of_dumps);
 	tcase_add_loop_test(tc, search_of_text_finds_any_spelling, 0, 6);
 	tcase_add_loop_test(tc, text_holds_no_secret, 0, N_OF(damages));
 	add_thieves(tc);

@@ -71,6 +71,13 @@ test_clock_stop(void)
 }
 
 void
+test_clock_boot(int64_t seconds)
+{
+	test_clock_stop();
+	boot.tv_sec = seconds;
+}
+
+void
 test_clock_follow(const _Atomic int64_t *seconds)
 {
 	off = seconds;

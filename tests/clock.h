@@ -13,6 +13,9 @@
 /* From now on time stands still; children inherit it. */
 void test_clock_stop(void);
 
+/* The same, so many seconds after the boot; the time of day does not change. */
+void test_clock_boot(int64_t seconds);
+
 /* The time of day is off by so many seconds, always those that stand there, for
  * all threads and children; they may be in memory that processes share. */
 void test_clock_follow(const _Atomic int64_t *seconds);

@@ -39,6 +39,8 @@ enum failure { MEMORY, CODE, ERRNO, LMDB_CODE, POINTER, NOT_ONE };
 	X(MEMORY, NULL, void *, realloc, (void *at, size_t len), (at, len)) \
 	X(MEMORY, MAP_FAILED, void *, mmap, (void *at, size_t len, int prot, \
 	    int flags, int fd, off_t from), (at, len, prot, flags, fd, from)) \
+	X(ERRNO, -1, int, madvise, (void *at, size_t len, int advice), \
+	    (at, len, advice)) \
 	X(MEMORY, NULL, DIR *, fdopendir, (int fd), (fd)) \
 	X(ERRNO, -1, int, fstat, (int fd, struct stat *st), (fd, st)) \
 	X(ERRNO, -1, int, lstat, (const char *path, struct stat *st), \

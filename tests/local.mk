@@ -85,6 +85,7 @@ tests_check_failures_SOURCES = \
 	tests/fail.h
 tests_check_failures_LDFLAGS = $(AM_LDFLAGS) \
 	-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=mmap \
+	-Wl,--wrap=madvise \
 	-Wl,--wrap=fdopendir,--wrap=fstat,--wrap=lstat,--wrap=fstatat \
 	-Wl,--wrap=fchmod,--wrap=fchown,--wrap=lchown,--wrap=flock \
 	-Wl,--wrap=ftruncate,--wrap=mkdir,--wrap=renameat,--wrap=unlinkat \
@@ -124,6 +125,8 @@ tests_check_lifetime_SOURCES = \
 	tests/clock.h
 tests_check_secrets_SOURCES = \
 	tests/check_secrets.c \
+	tests/clock.c \
+	tests/clock.h \
 	tests/secrets.c \
 	tests/secrets.h
 

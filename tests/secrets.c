@@ -198,59 +198,118 @@ struct mapping {
 	unsigned long start;
 	unsigned long end;
 	char access[5];
-	char name[48];
+	char path[256];
+	bool left_out; /* of core dumps */
 };
 
 static bool
 begins_mapping(const char *line, struct mapping *out)
 {
-	struct mapping mapping;
-	char path[256] = "";
-	const char *slash;
+	struct mapping mapping = { .path = "" };
 
 	/* NOLINTNEXTLINE(cert-err34-c): the kernel wrote these numbers. */
 	if (sscanf(line, "%lx-%lx %4s %*s %*s %*s %255[^\n]", &mapping.start,
-		&mapping.end, mapping.access, path) < 3)
+		&mapping.end, mapping.access, mapping.path) < 3)
 		return false;
-	slash = strrchr(path, '/');
-	(void)snprintf(mapping.name, sizeof(mapping.name), "%.40s",
-	    slash != NULL ? slash + 1 : path);
 	*out = mapping;
 	return true;
 }
 
-/* Nothing of ours is in what was never writable, as programs and libraries. */
-static bool
-is_dumped(const struct mapping *mapping, const char *flags)
+static FILE *
+open_mappings(pid_t pid)
 {
-	return strncmp(mapping->access, "rw", 2) == 0 &&
-	    strstr(flags, " dd") == NULL;
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/smaps", (int)pid);
+	return must_open(path, "re");
 }
 
+static bool
+next_mapping(FILE *maps, struct mapping *out)
+{
+	char line[512];
+
+	while (fgets(line, sizeof(line), maps) != NULL) {
+		if (strncmp(line, "VmFlags:", 8) != 0) {
+			(void)begins_mapping(line, out);
+		} else {
+			out->left_out = strstr(line, " dd") != NULL;
+			return true;
+		}
+	}
+	return false;
+}
+
+static void
+add_mapping(struct image *image, const struct mapping *mapping, int fd)
+{
+	const char *slash = strrchr(mapping->path, '/');
+	char name[48];
+
+	(void)snprintf(name, sizeof(name), "%.40s",
+	    slash != NULL ? slash + 1 : mapping->path);
+	add_part(image, name, fd, mapping->start,
+	    mapping->end - mapping->start);
+}
+
+/* Nothing of ours is in what was never writable, as programs and libraries. */
 struct image *
 image_of_process(pid_t pid)
 {
 	struct image *image = image_new();
 	struct mapping mapping = { .end = 0 };
-	char path[64], line[512];
+	char path[64];
 	FILE *maps;
 	int fd;
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/mem", (int)pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
-	(void)snprintf(path, sizeof(path), "/proc/%d/smaps", (int)pid);
-	maps = must_open(path, "re");
 	MUST(fd >= 0);
-	while (fgets(line, sizeof(line), maps) != NULL) {
-		if (strncmp(line, "VmFlags:", 8) != 0)
-			(void)begins_mapping(line, &mapping);
-		else if (is_dumped(&mapping, line))
-			add_part(image, mapping.name, fd, mapping.start,
-			    mapping.end - mapping.start);
+	maps = open_mappings(pid);
+	while (next_mapping(maps, &mapping)) {
+		if (strncmp(mapping.access, "rw", 2) == 0 && !mapping.left_out)
+			add_mapping(image, &mapping, fd);
 	}
 	(void)fclose(maps);
 	MUST(close(fd) == 0);
 	return image;
+}
+
+struct maps_of_files
+maps_of_files(const char *dir)
+{
+	struct mapping mapping = { .end = 0 };
+	struct maps_of_files found = { .n = 0 };
+	FILE *maps = open_mappings(getpid());
+	size_t len = strlen(dir);
+
+	while (next_mapping(maps, &mapping)) {
+		if (strncmp(mapping.path, dir, len) != 0 ||
+		    mapping.path[len] != '/')
+			continue;
+		found.n++;
+		if (!mapping.left_out)
+			(void)snprintf(found.dumped, sizeof(found.dumped),
+			    "%.40s", mapping.path + len + 1);
+	}
+	(void)fclose(maps);
+	return found;
+}
+
+bool
+is_left_out_of_dumps(const void *at)
+{
+	struct mapping mapping = { .end = 0 };
+	FILE *maps = open_mappings(getpid());
+	bool left_out = false;
+
+	while (next_mapping(maps, &mapping)) {
+		if ((uintptr_t)at >= mapping.start &&
+		    (uintptr_t)at < mapping.end)
+			left_out = mapping.left_out;
+	}
+	(void)fclose(maps);
+	return left_out;
 }
 
 const char *
@@ -392,4 +451,55 @@ thief_opens(const struct image *keys, const struct image *data,
 	EVP_CIPHER_CTX_free(ctx);
 	EVP_CIPHER_free(aes);
 	return opens;
+}
+
+/* --- copies -------------------------------------------------------------- */
+
+enum {
+	COPY = 4 * WORD, /* bytes that are no coincidence */
+	DISTINCT = 22,   /* of these, in what is random; text has fewer */
+};
+
+static bool
+looks_random(const uint8_t *bytes)
+{
+	bool seen[256] = { false };
+	int i, distinct = 0;
+
+	for (i = 0; i < COPY; i++) {
+		distinct += !seen[bytes[i]];
+		seen[bytes[i]] = true;
+	}
+	return distinct >= DISTINCT;
+}
+
+static bool
+may_hold(const struct words *words, const uint8_t *bytes)
+{
+	int at;
+
+	for (at = 0; at < COPY; at += WORD) {
+		if (!may_have(words, word_at(bytes + at)))
+			return false;
+	}
+	return true;
+}
+
+bool
+image_has_copy(const struct image *image, const struct image *data, size_t *at)
+{
+	struct words words;
+	const uint8_t *bytes;
+	bool found = false;
+	size_t i;
+
+	words_make(&words, data);
+	for (i = 0; !found && i + COPY <= image->len; i++) {
+		bytes = image->bytes + i;
+		found = may_hold(&words, bytes) && looks_random(bytes) &&
+		    memmem(data->bytes, data->len, bytes, COPY) != NULL;
+		*at = i;
+	}
+	free(words.slots);
+	return found;
 }

@@ -59,6 +59,23 @@ struct image *image_of_file(const char *dir, const char *name);
  */
 struct image *image_of_process(pid_t pid);
 
+/*
+ * Whether 32 bytes of an image that look random are in data too; at is where
+ * they are in the image.
+ */
+bool image_has_copy(const struct image *image, const struct image *data,
+    size_t *at);
+
+/* The maps that this process has of files in a directory, by its real path. */
+struct maps_of_files {
+	int n;
+	char dumped[48]; /* the name of one that is in core dumps; or "" */
+};
+struct maps_of_files maps_of_files(const char *dir);
+
+/* Whether core dumps of this process leave out what is at this address. */
+bool is_left_out_of_dumps(const void *at);
+
 const char *image_part_at(const struct image *image, size_t at);
 void image_free(struct image *image);
 

@@ -2,7 +2,9 @@
 /*
  * See scratch.h.
  */
+#include <errno.h>
 #include <pthread.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "cache/scratch.h"
@@ -22,7 +24,14 @@ sc_private_new(size_t len)
 		(void)sc_fail(SESSCACHE_ENOMEM, "out of memory");
 		return NULL;
 	}
-	(void)madvise(pages, len, MADV_DONTDUMP);
+	/* Every failure is an error, for the reason given at sc_host_hide(). */
+	if (madvise(pages, len, MADV_DONTDUMP) != 0) {
+		(void)sc_fail(SESSCACHE_ENOMEM,
+		    "cannot leave memory out of core dumps: %s",
+		    strerror(errno));
+		(void)munmap(pages, len);
+		return NULL;
+	}
 	return pages;
 }
 

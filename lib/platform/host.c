@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -61,4 +62,18 @@ sc_host_random(void *buf, size_t len)
 		len -= (size_t)n;
 	}
 	return SESSCACHE_OK;
+}
+
+/*
+ * Every failure is an error, even EINVAL from a kernel that does not know the
+ * advice (before Linux 3.4).  SECURITY.md promises what core dumps do not hold;
+ * without an error, nobody would notice that they do.
+ */
+enum sesscache_status
+sc_host_hide(void *at, size_t len)
+{
+	if (madvise(at, len, MADV_DONTDUMP) == 0)
+		return SESSCACHE_OK;
+	return sc_fail(errno == ENOMEM ? SESSCACHE_ENOMEM : SESSCACHE_ESYS,
+	    "cannot leave memory out of core dumps: %s", strerror(errno));
 }

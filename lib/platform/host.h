@@ -26,4 +26,10 @@ size_t sc_host_page_size(void);
 enum sesscache_status sc_host_random(void *buf, size_t len)
     SESSCACHE_MUST_CHECK;
 
+/*
+ * Leave memory out of core dumps, for as long as it is mapped here.  Returns
+ * SESSCACHE_OK, SESSCACHE_ENOMEM or SESSCACHE_ESYS.
+ */
+enum sesscache_status sc_host_hide(void *at, size_t len) SESSCACHE_MUST_CHECK;
+
 #endif

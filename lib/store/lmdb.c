@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "platform/host.h"
 #include "store/tree.h"
 
 #if MDB_VERSION_MAJOR != 0
@@ -20,6 +21,11 @@ enum {
 	CHUNK = 2000,   /* bytes: two pieces and their headers fill a page */
 	CHUNK_BITS = 4, /* of a key: the piece */
 	QUEUES = 2,
+	/* The header of a page, if a large value follows: see verify.c. */
+	RUN_FLAGS_AT = sizeof(size_t) + 2,
+	RUN_HEADER = sizeof(size_t) + 8,
+	RUN = 0x04, /* its flags */
+	META_PAGES = 2,
 	ENV_FLAGS = MDB_NOSUBDIR | MDB_NOLOCK | MDB_WRITEMAP | MDB_NOSYNC |
 	    MDB_NOTLS | MDB_NORDAHEAD,
 };
@@ -184,7 +190,6 @@ static int
 find_area(struct sc_tree *tree)
 {
 	MDB_val key = { 4, area_key }, area;
-	MDB_envinfo info;
 	int rc;
 
 	rc = read_begin(tree, 0);
@@ -197,11 +202,58 @@ find_area(struct sc_tree *tree)
 		return rc;
 	tree->area = area.mv_data;
 	tree->area_len = area.mv_size;
-	/* Only ciphertext is in the map, but what nobody needs in a core dump
-	 * does not belong there. */
-	mdb_env_info(tree->env, &info);
-	madvise(info.me_mapaddr, info.me_mapsize, MADV_DONTDUMP);
 	return 0;
+}
+
+/*
+ * Where the map begins.  LMDB does not say: without MDB_FIXEDMAP, me_mapaddr is
+ * NULL.  But the area is too large for a node, so that it follows the header of
+ * a page, which holds the number of that page.  NULL: the header is damaged.
+ */
+static void *
+map_base(const struct sc_tree *tree, size_t map_bytes, size_t page_bytes)
+{
+	uint8_t *page = (uint8_t *)tree->area - RUN_HEADER;
+	uint16_t flags;
+	size_t number;
+
+	if ((uintptr_t)page % page_bytes != 0)
+		return NULL;
+	memcpy(&number, page, sizeof(number));
+	memcpy(&flags, page + RUN_FLAGS_AT, sizeof(flags));
+	if (flags != RUN || number < META_PAGES ||
+	    number >= map_bytes / page_bytes ||
+	    tree->area_len > map_bytes - number * page_bytes - RUN_HEADER)
+		return NULL;
+	page -= number * page_bytes;
+	return (uintptr_t)page % sc_host_page_size() == 0 ? page : NULL;
+}
+
+/*
+ * The map holds only ciphertext, but core dumps have its keys, in libcrypto's
+ * memory.  LMDB makes a new map when it opens a file or changes the map's size:
+ * call this after both.
+ */
+static enum sesscache_status
+hide_map(struct sc_tree *tree)
+{
+	enum sesscache_status status;
+	MDB_envinfo info;
+	MDB_stat st;
+	void *base;
+	int rc;
+
+	rc = mdb_env_info(tree->env, &info);
+	if (rc == 0)
+		rc = mdb_env_stat(tree->env, &st);
+	if (rc != 0)
+		return from_lmdb(rc, "a data file");
+	base = map_base(tree, info.me_mapsize, st.ms_psize);
+	status = base == NULL ? from_lmdb(MDB_CORRUPTED, "a data file") :
+				sc_host_hide(base, info.me_mapsize);
+	if (status != SESSCACHE_OK)
+		tree->area = NULL; /* so that nobody uses the map */
+	return status;
 }
 
 /*
@@ -232,6 +284,7 @@ enum sesscache_status
 sc_tree_open(struct sc_tree **out, const char *path, uint64_t bytes, bool make,
     size_t area_bytes)
 {
+	enum sesscache_status status;
 	struct sc_tree *tree;
 	int rc;
 
@@ -254,11 +307,12 @@ sc_tree_open(struct sc_tree **out, const char *path, uint64_t bytes, bool make,
 		rc = blame_file(find_area(tree));
 	if (rc == MDB_NOTFOUND)
 		rc = MDB_CORRUPTED; /* a tree is missing */
-	if (rc != 0)
+	status = rc == 0 ? hide_map(tree) : from_lmdb(rc, "a data file");
+	if (status != SESSCACHE_OK)
 		sc_tree_close(tree);
 	else
 		*out = tree;
-	return from_lmdb(rc, "a data file");
+	return status;
 }
 
 void
@@ -323,7 +377,7 @@ sc_tree_remap(struct sc_tree *tree, uint64_t bytes)
 	}
 	if (rc == 0)
 		rc = blame_file(find_area(tree));
-	return from_lmdb(rc, "mapping a data file");
+	return rc == 0 ? hide_map(tree) : from_lmdb(rc, "mapping a data file");
 }
 
 void *
@@ -763,6 +817,7 @@ sc_tree_move(struct sc_write *write, enum sesscache_queue from,
 	if (rc == 0)
 		rc = mdb_put(write->txn, write->tree->queues[to], &key, &val,
 		    0);
+	explicit_bzero(piece, val.mv_size); /* the stack is dumped */
 	return from_write(rc);
 }
 

@@ -398,6 +398,7 @@ collect(struct sc_store *store, unsigned shard, struct kept *kept)
 		if (!keep_record(kept, &head, buf))
 			break;
 	}
+	explicit_bzero(buf, sizeof(buf)); /* the stack is dumped */
 }
 
 static enum sesscache_status
@@ -408,6 +409,7 @@ keep(struct sc_store *store, unsigned shard, uint64_t file_bytes,
 	uint64_t old = atomic_load(&sh->state->file_bytes);
 	uint64_t spent = sc_shard_area_bytes(file_bytes) / PAGE + MARGIN_PAGES;
 	uint64_t pages = file_bytes / PAGE;
+	enum sesscache_status status;
 	void *map;
 
 	kept->first = (size_t)(old < file_bytes ? old : file_bytes);
@@ -418,6 +420,11 @@ keep(struct sc_store *store, unsigned shard, uint64_t file_bytes,
 	if (map == MAP_FAILED)
 		return sc_fail(SESSCACHE_ENOMEM,
 		    "no memory to copy the sessions of a shard");
+	status = sc_host_hide(map, kept->size + sizeof(*kept->area));
+	if (status != SESSCACHE_OK) {
+		munmap(map, kept->size + sizeof(*kept->area));
+		return status;
+	}
 	kept->bytes = map;
 	kept->area = (struct sc_area *)(void *)(kept->bytes + kept->size);
 	memcpy(kept->area, sh->area, sizeof(*kept->area));

@@ -84,9 +84,8 @@ map_control(struct sc_store *store, size_t bytes)
 	for (i = 0; i < store->shards; i++)
 		store->shard[i].state = state_at(store, i);
 	/* It holds keys: in no core dump, and not in swap if that may be. */
-	madvise(map, bytes, MADV_DONTDUMP);
 	(void)mlock((char *)map + SC_CONTROL_CACHE_AT, SC_STORE_CACHE_BYTES);
-	return SESSCACHE_OK;
+	return sc_host_hide(map, bytes);
 }
 
 static void

@@ -596,6 +596,8 @@ sc_verify_file(int fd, uint64_t bytes)
 	}
 	free(walk.seen);
 	free(walk.sizes);
+	if (buffers != NULL) /* in no core dump: see sc_host_hide() */
+		explicit_bzero(buffers, LEVELS * walk.page_bytes);
 	free(buffers);
 	return status;
 }
