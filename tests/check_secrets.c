@@ -625,11 +625,16 @@ leave_alone(void)
 {
 }
 
+/* Of the epoch that the sessions are sealed in: it depends on the uptime. */
 static void
 damage_epoch_key(void)
 {
-	change_control(SC_CONTROL_CACHE_AT +
-		offsetof(struct sc_keys, epochs[1].key),
+	struct image *control = image_of_file(test_dir("cache"), "control");
+	size_t slot = atomic_load(&keys_in(control)->current) % SC_EPOCHS;
+
+	image_free(control);
+	change_control(SC_CONTROL_CACHE_AT + offsetof(struct sc_keys, epochs) +
+		slot * sizeof(struct sc_epoch) + offsetof(struct sc_epoch, key),
 	    noise, 8);
 }
 
@@ -723,13 +728,14 @@ add_detail(enum sesscache_status status)
 	add_text(sesscache_detail());
 }
 
-/* Ask for whatever fails. */
-static void
+/* Ask for whatever fails; what the session's lookup said. */
+static enum sesscache_status
 add_details(const uint8_t *id, const char *const settings[2])
 {
 	struct sesscache_key keys[SESSCACHE_KEYS_MAX];
 	uint8_t few[4], *much = calloc(1, 100000);
 	const size_t id_len = SESSCACHE_ID_LEN;
+	enum sesscache_status found = SESSCACHE_MISS;
 	struct sesscache *cache = NULL;
 	size_t n;
 
@@ -738,7 +744,8 @@ add_details(const uint8_t *id, const char *const settings[2])
 	    settings[1], NULL));
 	if (cache != NULL) {
 		add_detail(sesscache_get(cache, id, id_len, few, 4, &n));
-		add_detail(sesscache_get(cache, id, id_len, much, 9999, &n));
+		found = sesscache_get(cache, id, id_len, much, 9999, &n);
+		add_detail(found);
 		add_detail(sesscache_take(cache, id, id_len, much, 9999, &n));
 		add_detail(sesscache_put(cache, id, 65, much, 10, 0));
 		add_detail(sesscache_put(cache, id, id_len, much, 100000, 0));
@@ -748,6 +755,7 @@ add_details(const uint8_t *id, const char *const settings[2])
 	}
 	sesscache_close(cache);
 	free(much);
+	return found;
 }
 
 /* A log of everything, of sessions that resume and of some that do not. */
@@ -779,13 +787,18 @@ log_to_file(void *arg)
 START_TEST(text_holds_no_secret)
 {
 	static const char *const settings[2] = { "max-session", "4K" };
+	enum sesscache_status found;
 	struct image *log;
 	int i;
 
 	ck_assert(child_does(log_to_file, (void *)(uintptr_t)settings));
 	tell_all_keys(test_dir("cache"));
 	damages[_i].damage();
-	add_details(known->data + DATA, settings);
+	found = add_details(known->data + DATA, settings);
+	if (damages[_i].damage == leave_alone)
+		ck_assert_int_eq(found, SESSCACHE_OK);
+	if (damages[_i].damage == damage_epoch_key)
+		ck_assert_int_eq(found, SESSCACHE_MISS);
 	add_outputs();
 	log = image_of_file(test_dir(""), "log");
 	ck_assert_uint_gt(text.len, 500); /* or nothing was said */
