@@ -23,12 +23,18 @@ lib_libsesscache_internal_la_SOURCES = \
 	lib/cache/evict.h \
 	lib/cache/keyring.c \
 	lib/cache/keyring.h \
+	lib/cache/landings.c \
+	lib/cache/landings.h \
 	lib/cache/record.c \
 	lib/cache/record.h \
 	lib/cache/scratch.c \
 	lib/cache/scratch.h \
 	lib/cache/seal.c \
 	lib/cache/seal.h \
+	lib/cache/terms.c \
+	lib/cache/terms.h \
+	lib/cache/ticket.c \
+	lib/cache/ticket.h \
 	lib/openssl/connection.c \
 	lib/openssl/connection.h \
 	lib/openssl/describe.c \

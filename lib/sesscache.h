@@ -317,7 +317,9 @@ struct sesscache_stats {
 	                              place of another */
 	uint64_t remade;           /* data files made anew, empty: damaged, or
 	                              half made by a process that died */
-	uint64_t reserved[2];      /* 0 */
+	uint64_t undecodable;      /* found, but this version of OpenSSL cannot
+	                              decode it; no hit */
+	uint64_t reserved[1];      /* 0 */
 };
 
 /*

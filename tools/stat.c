@@ -62,6 +62,8 @@ const struct stat_field stat_fields[] = {
 	    "Damaged data files made anew, empty" },
 	{ "unreadable", offsetof(struct sesscache_stats, unreadable), false,
 	    "Records and rings of ticket keys that did not open" },
+	{ "undecodable", offsetof(struct sesscache_stats, undecodable), false,
+	    "Sessions found that this OpenSSL cannot decode" },
 	{ "failed", offsetof(struct sesscache_stats, failed), false,
 	    "Errors that were hidden from a handshake" },
 	{ "tickets_issued", offsetof(struct sesscache_stats, tickets_issued),

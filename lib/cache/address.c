@@ -12,12 +12,9 @@
 
 enum { BLOCK = 16 };
 
-_Static_assert((int)SC_ADDRESS_NAME == (int)BLOCK, "a name is one block");
+_Static_assert(SC_ADDRESS_NAME % BLOCK == 0, "a name is whole blocks");
 
-enum { ENCRYPT, DECRYPT, HASH, NAME, READ_NAME, CIPHERS };
-
-/* What is hashed: the same bytes as another thing have another hash. */
-enum { OF_ALIAS, OF_REALM };
+enum { ENCRYPT, DECRYPT, ALIAS, REALM, NAME, READ_NAME, CIPHERS };
 
 /* The ciphers of a thread, for the owner it last worked for. */
 struct ciphers {
@@ -77,7 +74,8 @@ use(const struct sc_address *address)
 	pthread_setspecific(thread_end, &local);
 	if (!init_cipher(&local.ctx[ENCRYPT], keys->place, 1) ||
 	    !init_cipher(&local.ctx[DECRYPT], keys->place, 0) ||
-	    !init_cipher(&local.ctx[HASH], keys->alias, 1) ||
+	    !init_cipher(&local.ctx[ALIAS], keys->alias, 1) ||
+	    !init_cipher(&local.ctx[REALM], keys->realm, 1) ||
 	    !init_cipher(&local.ctx[NAME], keys->name, 1) ||
 	    !init_cipher(&local.ctx[READ_NAME], keys->name, 0))
 		return crypto_failed();
@@ -168,7 +166,7 @@ sc_address_decode(const struct sc_address *address, const uint8_t *id,
 
 /* CBC-MAC; with the length in the first block nothing is another's prefix. */
 static enum sesscache_status
-hash(const struct sc_address *address, int what, const uint8_t *bytes,
+hash(const struct sc_address *address, int which, const uint8_t *bytes,
     size_t len, uint8_t block[BLOCK])
 {
 	enum sesscache_status status;
@@ -177,14 +175,14 @@ hash(const struct sc_address *address, int what, const uint8_t *bytes,
 	memset(block, 0, BLOCK);
 	block[0] = (uint8_t)len;
 	block[1] = (uint8_t)(len >> 8);
-	block[2] = (uint8_t)what;
+	block[2] = (uint8_t)(len >> 16);
 	status = use(address);
 	do {
 		for (; i < BLOCK && at < len; i++, at++)
 			block[i] ^= bytes[at];
 		i = 0;
 		if (status == SESSCACHE_OK)
-			status = crypt_blocks(HASH, block, BLOCK, block);
+			status = crypt_blocks(which, block, BLOCK, block);
 	} while (at < len);
 	return status;
 }
@@ -207,21 +205,21 @@ sc_address_alias(const struct sc_address *address, const uint8_t *id,
 	uint8_t block[BLOCK];
 	enum sesscache_status status;
 
-	status = hash(address, OF_ALIAS, id, id_len, block);
+	status = hash(address, ALIAS, id, id_len, block);
 	*alias = number_of(block);
 	*shard = block[8];
 	return status;
 }
 
 enum sesscache_status
-sc_address_realm(const struct sc_address *address, const uint8_t *bytes,
-    size_t len, uint64_t *realm)
+sc_address_hash(const struct sc_address *address, const uint8_t *bytes,
+    size_t len, uint64_t *number)
 {
 	uint8_t block[BLOCK];
 	enum sesscache_status status;
 
-	status = hash(address, OF_REALM, bytes, len, block);
-	*realm = number_of(block);
+	status = hash(address, REALM, bytes, len, block);
+	*number = number_of(block);
 	return status;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Session IDs that say where their record is, hashes of those that do not and
- * of realms, and key names of tickets.  Knows keys and numbers, not records.
+ * of what sessions belong to, and key names of tickets.  Knows keys and
+ * numbers, not records.
  *
  * An ID is two blocks of AES-128: the place, encrypted twice, once as a first
  * and once as a second half.  Whoever cannot encrypt cannot guess either half,
@@ -16,7 +17,8 @@
 
 struct sc_address_keys {
 	uint8_t place[16];
-	uint8_t alias[16]; /* of realms too */
+	uint8_t alias[16];
+	uint8_t realm[16]; /* of sc_address_hash() */
 	uint8_t name[16];
 };
 
@@ -44,13 +46,13 @@ enum sesscache_status sc_address_alias(const struct sc_address *address,
     const uint8_t *id, size_t id_len, uint64_t *alias, unsigned *shard)
     SESSCACHE_MUST_CHECK;
 
-/* A keyed hash of up to 64 KiB that is no alias, and never 0. */
-enum sesscache_status sc_address_realm(const struct sc_address *address,
-    const uint8_t *bytes, size_t len, uint64_t *realm) SESSCACHE_MUST_CHECK;
+/* A keyed hash of up to 64 KiB, under a key of its own, and never 0. */
+enum sesscache_status sc_address_hash(const struct sc_address *address,
+    const uint8_t *bytes, size_t len, uint64_t *number) SESSCACHE_MUST_CHECK;
 
-enum { SC_ADDRESS_NAME = 16 /* bytes */ };
+enum { SC_ADDRESS_NAME = 32 /* bytes: two blocks, each for itself */ };
 
-/* What a ticket's key name says, unreadable outside; and reading it. */
+/* What a ticket's key name and IV say, unreadable outside; and reading it. */
 enum sesscache_status sc_address_name(const struct sc_address *address,
     const uint8_t plain[SC_ADDRESS_NAME], uint8_t name[SC_ADDRESS_NAME])
     SESSCACHE_MUST_CHECK;

@@ -6,21 +6,31 @@
 #include <string.h>
 
 #include "cache/address.h"
-#include "cache/bytes.h"
 #include "cache/evict.h"
 #include "cache/keyring.h"
+#include "cache/landings.h"
 #include "cache/record.h"
 #include "cache/scratch.h"
 #include "cache/seal.h"
+#include "cache/terms.h"
+#include "cache/ticket.h"
 
 enum {
 	TRIES = 4, /* of an operation that finds the journal full */
 	MAX_DATA = SC_TREE_MAX_RECORD - SC_RECORD_HEAD_MAX - SC_RECORD_TAG,
 };
 
+/* The cache's part of the control file. */
+struct part {
+	struct sc_keys keys;
+	struct sc_landings landings; /* ready when zeroed */
+};
+
 struct sc_cache {
 	struct sc_store *store;
-	struct sc_keys *keys; /* in the control file */
+	struct sc_keys *keys;         /* in the control file */
+	struct sc_landings *landings; /* likewise */
+	uint32_t timeout_seconds;
 	struct sc_address address;
 	struct sc_seal seal;
 	struct sc_keyring keyring;
@@ -44,32 +54,39 @@ struct found {
 
 _Static_assert((int)SC_SCRATCH_RECORD == (int)SC_TREE_MAX_RECORD,
     "a buffer holds any record");
-_Static_assert((int)SC_TICKET_NAME == (int)SC_ADDRESS_NAME,
-    "a key name is one block");
+_Static_assert(sizeof(struct part) <= SC_STORE_CACHE_BYTES,
+    "it fits the control file");
 
 /* --- opening ------------------------------------------------------------- */
 
 static enum sesscache_status
-init_part(void *part)
+init_part(void *at)
 {
-	return sc_seal_init(part);
+	struct part *part = at;
+
+	return sc_seal_init(&part->keys);
 }
 
 static enum sesscache_status
-revive_part(void *part)
+revive_part(void *at)
 {
-	return sc_seal_revive(part);
+	struct part *part = at;
+
+	return sc_seal_revive(&part->keys);
 }
 
 /* What is in the control file, and how this process uses it. */
 static void
-take_keys(struct sc_cache *cache, const struct sc_cache_config *config)
+take_part(struct sc_cache *cache, const struct sc_cache_config *config)
 {
-	struct sc_keys *keys = sc_store_cache_part(cache->store);
+	struct part *part = sc_store_cache_part(cache->store);
+	struct sc_keys *keys = &part->keys;
 	uint64_t owner;
 
 	memcpy(&owner, sc_store_instance(cache->store), sizeof(owner));
 	cache->keys = keys;
+	cache->landings = &part->landings;
+	cache->timeout_seconds = config->timeout_seconds;
 	cache->address.keys = &keys->address;
 	cache->address.owner = owner;
 	cache->seal.keys = keys;
@@ -118,7 +135,7 @@ sc_cache_open(struct sc_cache **out, const struct sc_cache_config *config,
 	opened->resized = store_opened.resized;
 	memcpy(opened->repaired, store_opened.repaired,
 	    sizeof(opened->repaired));
-	take_keys(cache, config);
+	take_part(cache, config);
 	if (opened->created)
 		cache->keys->made_at = now;
 	if (config->create) {
@@ -282,11 +299,11 @@ prepare(struct storing *st)
 	const struct sc_record_in *in = st->in;
 	struct sc_cache *cache = st->cache;
 	struct sc_record record = {
-		.flags = in->flags & (SC_RECORD_TICKET | SC_RECORD_REGULAR),
+		.flags = in->flags & SC_RECORD_FLAGS,
 		.alias = st->spot.alias,
 		.expires_at = expiry(st->now, in->ttl_seconds),
 		.ttl_seconds = in->ttl_seconds,
-		.realm = in->realm,
+		.scope = in->scope,
 		.id = in->id,
 		.id_len = in->id_len,
 	};
@@ -451,7 +468,7 @@ struct looking {
 	const uint8_t *id;
 	size_t id_len;
 	struct sc_lookup *lookup; /* NULL: a removal */
-	bool take;
+	bool take;                /* whatever is found */
 	bool unready; /* this thread has no key yet for what was found */
 	uint32_t now;
 	struct spot spot;
@@ -463,12 +480,16 @@ static enum sesscache_status
 judge(struct looking *lk)
 {
 	struct sc_record *record = &lk->found.record;
+	const struct sc_said said = { record->scope, record->flags, 64 };
 	struct sc_lookup *lookup = lk->lookup;
 
 	if (lookup == NULL)
 		return SESSCACHE_OK;
-	if (record->realm != lookup->realm) {
-		count(lk->cache, lk->spot.place.shard, SC_COUNT_REALM_REFUSED);
+	if (!sc_terms_are_met(&lookup->terms, &said, lk->cache->landings,
+		lk->now)) {
+		if (!lookup->terms.wants_auth)
+			count(lk->cache, lk->spot.place.shard,
+			    SC_COUNT_REALM_REFUSED);
 		return SESSCACHE_MISS;
 	}
 	lookup->len = record->sealed_len - SC_RECORD_TAG;
@@ -483,6 +504,41 @@ judge(struct looking *lk)
 	return SESSCACHE_OK;
 }
 
+static bool
+is_for_once(const struct looking *lk)
+{
+	return lk->take || (lk->found.record.flags & SC_RECORD_ONCE) != 0;
+}
+
+/* Inside the gate: remove what was found and judged, or note its use. */
+static enum sesscache_status
+use(struct looking *lk)
+{
+	struct sc_store *store = lk->cache->store;
+	const struct found *found = &lk->found;
+	unsigned shard = lk->spot.place.shard;
+	bool spent = (found->record.flags & SC_RECORD_TICKET) != 0;
+	enum sesscache_status status;
+
+	if (lk->lookup == NULL)
+		return sc_store_remove(store, shard, found->place.seq);
+	if (is_for_once(lk)) {
+		/* What is taken must be sure to open: get the key first. */
+		lk->unready = !sc_seal_is_ready(&lk->cache->seal,
+		    found->record.epoch);
+		if (lk->unready)
+			return SESSCACHE_EBUSY;
+		status = sc_store_remove(store, shard, found->place.seq);
+		lk->lookup->taken = status == SESSCACHE_OK;
+		return status;
+	}
+	if (lk->lookup->counted_later)
+		sc_store_use(store, shard, found->place.seq, spent);
+	else
+		sc_store_hit(store, shard, found->place.seq, spent);
+	return SESSCACHE_OK;
+}
+
 /* Inside the gate; SESSCACHE_EBUSY: flush, and come again. */
 static enum sesscache_status
 look_inside(struct looking *lk)
@@ -490,8 +546,8 @@ look_inside(struct looking *lk)
 	struct sc_store *store = lk->cache->store;
 	unsigned shard = lk->spot.place.shard;
 	enum sesscache_status status;
-	bool remove = lk->take || lk->lookup == NULL;
 
+	lk->unready = false;
 	status = find(lk->cache, &lk->spot, lk->id, lk->id_len, &lk->found);
 	if (status != SESSCACHE_OK)
 		return status;
@@ -504,17 +560,7 @@ look_inside(struct looking *lk)
 		return SESSCACHE_MISS; /* and if not, it goes later */
 	}
 	status = judge(lk);
-	/* What is taken must be sure to open: get the key first. */
-	lk->unready = lk->take &&
-	    !sc_seal_is_ready(&lk->cache->seal, lk->found.record.epoch);
-	if (status == SESSCACHE_OK && lk->unready)
-		status = SESSCACHE_EBUSY;
-	else if (status == SESSCACHE_OK && remove)
-		status = sc_store_remove(store, shard, lk->found.place.seq);
-	else if (status == SESSCACHE_OK)
-		sc_store_hit(store, shard, lk->found.place.seq,
-		    (lk->found.record.flags & SC_RECORD_TICKET) != 0);
-	return status;
+	return status == SESSCACHE_OK ? use(lk) : status;
 }
 
 static enum sesscache_status
@@ -588,10 +634,10 @@ count_lookup(struct looking *lk, enum sesscache_status status)
 {
 	unsigned shard = lk->spot.place.shard;
 
-	/* Hits are counted inside the gate. */
-	if (status == SESSCACHE_OK && lk->take)
+	/* Hits are counted inside the gate, or later. */
+	if (status == SESSCACHE_OK && lk->lookup->taken)
 		count(lk->cache, shard, SC_COUNT_TAKEN);
-	else if (status == SESSCACHE_MISS)
+	else if (status == SESSCACHE_MISS && !lk->lookup->terms.wants_auth)
 		count(lk->cache, shard,
 		    lk->spot.alias == 0 ? SC_COUNT_MISSES : SC_COUNT_FOREIGN);
 }
@@ -612,6 +658,8 @@ lookup(struct sc_cache *cache, struct sc_lookup *lookup, bool take,
 	enum sesscache_status status;
 
 	lookup->len = 0;
+	lookup->taken = false;
+	lookup->terms.wants_auth = false;
 	if (scratch == NULL)
 		return SESSCACHE_ENOMEM;
 	lk.found.bytes = scratch->found;
@@ -715,7 +763,7 @@ show(struct scan *scan, bool used, enum sesscache_status decoded)
 		shown.expires_at = record->expires_at;
 		shown.created_at = record->expires_at - record->ttl_seconds;
 		shown.flags = record->flags;
-		shown.realm = record->realm;
+		shown.scope = record->scope;
 		of = seal_of(record, found->place, found->bytes);
 		status = sc_seal_open(&scan->cache->seal, record->epoch, &of,
 		    found->bytes + record->head_len, record->sealed_len,
@@ -818,17 +866,6 @@ sc_cache_clear(struct sc_cache *cache, uint32_t now, uint64_t *removed)
 
 /* --- tickets ------------------------------------------------------------- */
 
-/* What a key name says: name of the key 4 | expires at 4 | realm 8. */
-static void
-write_name(uint8_t plain[SC_TICKET_NAME], uint32_t key,
-    const struct sc_ticket *ticket)
-{
-	uint8_t *at = sc_write_int(plain, key, 4);
-
-	at = sc_write_int(at, ticket->expires_at, 4);
-	(void)sc_write_int(at, ticket->realm, 8);
-}
-
 static void
 lend(struct sc_ticket *ticket, const struct sc_ring_key *key)
 {
@@ -838,17 +875,15 @@ lend(struct sc_ticket *ticket, const struct sc_ring_key *key)
 
 enum sesscache_status
 sc_cache_ticket_issue(struct sc_cache *cache, struct sc_ticket *ticket,
-    uint8_t name[SC_TICKET_NAME], uint32_t now)
+    uint8_t name[SC_TICKET_NAME], uint8_t iv[SC_TICKET_IV], uint32_t now)
 {
-	uint8_t plain[SC_TICKET_NAME];
 	const struct sc_ring_key *key;
 	enum sesscache_status status;
 
 	status = sc_keyring_current(&cache->keyring, now, &key);
 	if (status != SESSCACHE_OK)
 		return status;
-	write_name(plain, key->name, ticket);
-	status = sc_address_name(&cache->address, plain, name);
+	status = sc_ticket_write(&cache->address, ticket, key->name, name, iv);
 	if (status != SESSCACHE_OK)
 		return status;
 	ticket->renew = false;
@@ -866,41 +901,55 @@ refuse(struct sc_cache *cache, enum sc_count why)
 
 enum sesscache_status
 sc_cache_ticket_open(struct sc_cache *cache, struct sc_ticket *ticket,
-    const uint8_t name[SC_TICKET_NAME], uint32_t now)
+    const uint8_t name[SC_TICKET_NAME], const uint8_t iv[SC_TICKET_IV],
+    uint32_t now)
 {
-	uint8_t plain[SC_TICKET_NAME];
 	const struct sc_ring_key *key;
+	struct sc_ticket_words words;
 	enum sesscache_status status;
-	uint32_t expires_at;
 
-	status = sc_address_read_name(&cache->address, name, plain);
-	if (status != SESSCACHE_OK)
-		return status;
-	status = sc_keyring_find(&cache->keyring,
-	    (uint32_t)sc_read_int(plain, 4), now, &key, &ticket->renew);
+	ticket->terms.wants_auth = false;
+	status = sc_ticket_read(&cache->address, name, iv, &words);
+	if (status == SESSCACHE_OK)
+		status = sc_keyring_find(&cache->keyring, words.key, now, &key,
+		    &ticket->renew);
+	if (status == SESSCACHE_OK && words.expires_at <= now)
+		status = SESSCACHE_MISS;
 	if (status == SESSCACHE_MISS)
 		return refuse(cache, SC_COUNT_TICKETS_REFUSED);
 	if (status != SESSCACHE_OK)
 		return status;
-	expires_at = (uint32_t)sc_read_int(plain + 4, 4);
-	if (sc_read_int(plain + 8, 8) != ticket->realm)
-		return refuse(cache, SC_COUNT_REALM_REFUSED);
-	if (expires_at <= now)
-		return refuse(cache, SC_COUNT_TICKETS_REFUSED);
-	ticket->expires_at = expires_at;
+	if (!sc_terms_are_met(&ticket->terms, &words.said, cache->landings,
+		now))
+		return ticket->terms.wants_auth ?
+		    SESSCACHE_MISS :
+		    refuse(cache, SC_COUNT_REALM_REFUSED);
+	ticket->cipher = words.cipher;
+	ticket->expires_at = words.expires_at;
 	lend(ticket, key);
-	count_for_all(cache, SC_COUNT_TICKETS_ACCEPTED);
 	return SESSCACHE_OK;
 }
 
 uint64_t
-sc_cache_realm(struct sc_cache *cache, const uint8_t *bytes, size_t len)
+sc_cache_hash(struct sc_cache *cache, const uint8_t *bytes, size_t len)
 {
-	enum sesscache_status status;
-	uint64_t realm = 0;
+	uint64_t number = 0;
 
-	status = sc_address_realm(&cache->address, bytes, len, &realm);
-	return status == SESSCACHE_OK ? realm : 0;
+	if (len > SC_HASH_MAX ||
+	    sc_address_hash(&cache->address, bytes, len, &number) !=
+		SESSCACHE_OK)
+		number = 0;
+	return number;
+}
+
+void
+sc_cache_mislanded(struct sc_cache *cache, uint64_t asked, unsigned flags,
+    uint64_t landed_now, uint32_t now)
+{
+	if (asked == 0)
+		return;
+	sc_landings_note(cache->landings, asked, flags, landed_now, now,
+	    expiry(now, cache->timeout_seconds));
 }
 
 enum sesscache_status
@@ -933,6 +982,15 @@ sc_cache_count(struct sc_cache *cache, enum sc_event event)
 		break;
 	case SC_EVENT_REALM:
 		count_for_all(cache, SC_COUNT_REALM_REFUSED);
+		break;
+	case SC_EVENT_TICKET_ACCEPTED:
+		count_for_all(cache, SC_COUNT_TICKETS_ACCEPTED);
+		break;
+	case SC_EVENT_HIT:
+		count_for_all(cache, SC_COUNT_HITS);
+		break;
+	case SC_EVENT_UNDECODABLE:
+		count_for_all(cache, SC_COUNT_UNDECODABLE);
 		break;
 	}
 }
@@ -973,6 +1031,7 @@ fill_counts(const struct sc_cache *cache, struct sesscache_stats *out)
 	out->realm_refused = total(cache, SC_COUNT_REALM_REFUSED);
 	out->key_rotations = total(cache, SC_COUNT_KEY_ROTATIONS);
 	out->remade = total(cache, SC_COUNT_REMADE);
+	out->undecodable = total(cache, SC_COUNT_UNDECODABLE);
 }
 
 enum sesscache_status

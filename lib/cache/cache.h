@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The session cache proper: sealed records under session IDs, over shards, and
- * the keys of tickets.  Knows IDs, bytes, lifetimes and realms; must not know
- * TLS, LMDB, the clock or the environment.  Times ("now") are seconds on a
- * clock that does not jump, the same in every process of the host.
+ * the keys of tickets.  Knows IDs, bytes, lifetimes and what a session belongs
+ * to; must not know TLS, LMDB, the clock or the environment.  Times ("now") are
+ * seconds on a clock that does not jump, the same in every process of the host.
  */
 #ifndef SC_CACHE_CACHE_H
 #define SC_CACHE_CACHE_H
@@ -44,10 +44,43 @@ void sc_cache_close(struct sc_cache *cache);
 enum sesscache_status sc_cache_new_id(struct sc_cache *cache,
     uint8_t id[SESSCACHE_ID_LEN]) SESSCACHE_MUST_CHECK;
 
-/* What a record is, besides its bytes. */
+/* What a record is, besides its bytes; a ticket may have the last two. */
 enum {
 	SC_RECORD_TICKET = 0x01,  /* spent by its first use: TLS 1.3 */
 	SC_RECORD_REGULAR = 0x02, /* of a client that came back */
+	SC_RECORD_ONCE = 0x04,    /* for one use: whoever gets it takes it */
+	SC_RECORD_AUTH = 0x08,    /* its client was asked to authenticate, or
+				     has */
+	SC_RECORD_EMS = 0x10,     /* may hold an extended master secret, RFC
+				     7627 */
+	SC_RECORD_FLAGS = 0x1f,   /* all of these */
+};
+
+/*
+ * What a TLS session belongs to, as keyed hashes: what its client asked for,
+ * which is the policy of the SSL_CTX that the handshake began with and the
+ * server name; and where that led, which is the policy in force when the
+ * client was authenticated.
+ */
+struct sc_scope {
+	uint64_t asked;  /* 0: none */
+	uint64_t landed; /* 0: none */
+};
+
+/*
+ * What a session must say to be resumed now, and what it says.  In terms a
+ * landed of 0 means any; asked must be the same, also when it is 0, which is
+ * that of a record that is no TLS session.
+ */
+struct sc_terms {
+	struct sc_scope open; /* in: of one without client authentication */
+	struct sc_scope auth; /* in: of one with; asked 0: not worked out */
+	unsigned refused;     /* in: SC_RECORD_... that it may not have */
+	unsigned flags;       /* out: SC_RECORD_... */
+	uint64_t landed;      /* out */
+	bool wants_auth;      /* out: a miss, and not counted as one, only
+				 because auth.asked is 0 while open.asked is
+				 not: work it out and look again */
 };
 
 struct sc_record_in {
@@ -56,8 +89,8 @@ struct sc_record_in {
 	const uint8_t *data;
 	size_t data_len;
 	uint32_t ttl_seconds;
-	uint64_t realm; /* a get must name the same one; 0: none */
-	unsigned flags; /* SC_RECORD_... */
+	struct sc_scope scope; /* 0, 0: no TLS session */
+	unsigned flags;        /* SC_RECORD_... */
 };
 
 enum sesscache_status sc_cache_put(struct sc_cache *cache,
@@ -68,14 +101,24 @@ enum sesscache_status sc_cache_add(struct sc_cache *cache,
 struct sc_lookup {
 	const uint8_t *id;
 	size_t id_len;
-	uint64_t realm;
+	struct sc_terms terms; /* out: flags and landed, if it is found */
+	bool counted_later;    /* the caller counts the hit, by SC_EVENT_HIT or
+				  SC_EVENT_UNDECODABLE */
 	uint8_t *buf;
 	size_t size;         /* bytes of buf */
 	size_t len;          /* out: bytes of the record */
 	uint32_t created_at; /* out */
 	uint32_t expires_at; /* out */
+	bool taken;          /* out: this call removed it, as sc_cache_take()
+				or because it has SC_RECORD_ONCE */
 };
 
+/*
+ * The record under an ID; sc_cache_take() removes it, and so does
+ * sc_cache_get() one that has SC_RECORD_ONCE: of several callers one gets it.
+ * One whose terms are not met stays, and is SESSCACHE_MISS.  Statuses as
+ * sesscache_get().
+ */
 enum sesscache_status sc_cache_get(struct sc_cache *cache,
     struct sc_lookup *lookup, uint32_t now) SESSCACHE_MUST_CHECK;
 enum sesscache_status sc_cache_take(struct sc_cache *cache,
@@ -95,8 +138,8 @@ struct sc_scanned {
 	uint32_t expires_at;
 	enum sesscache_queue queue;
 	bool used;
-	unsigned flags;      /* SC_RECORD_... */
-	uint64_t realm;      /* 0: none */
+	unsigned flags; /* SC_RECORD_... */
+	struct sc_scope scope;
 	const char *problem; /* NULL: none */
 };
 
@@ -106,11 +149,15 @@ typedef int sc_scan_visit(const struct sc_scanned *scanned, void *arg);
 enum sesscache_status sc_cache_scan(struct sc_cache *cache,
     sc_scan_visit *visit, void *arg) SESSCACHE_MUST_CHECK;
 
-enum { SC_TICKET_NAME = 16, SC_TICKET_KEY = 32 }; /* bytes */
+enum { SC_TICKET_NAME = 16, SC_TICKET_IV = 16, SC_TICKET_KEY = 32 }; /* bytes */
 
 /* One ticket under shared keys, and the keys that seal it. */
 struct sc_ticket {
-	uint64_t realm;            /* in, of both calls */
+	struct sc_scope scope;     /* in when issued */
+	struct sc_terms terms;     /* when opened */
+	unsigned flags;            /* in when issued: SC_RECORD_AUTH, _EMS */
+	uint16_t cipher;           /* in when issued, out when opened: the IANA
+				      number of the suite */
 	uint32_t expires_at;       /* in when issued, out when opened */
 	bool renew;                /* out: not under the current key */
 	const uint8_t *cipher_key; /* out: SC_TICKET_KEY bytes, borrowed until
@@ -119,30 +166,43 @@ struct sc_ticket {
 };
 
 /*
- * The keys for a new ticket, and its key name: which keys they are, when the
- * ticket expires and of which realm it is, unreadable outside.  A key that is
- * due is made.  Returns SESSCACHE_OK, SESSCACHE_EBUSY, SESSCACHE_ECORRUPT (a
- * lock is damaged), SESSCACHE_ENOMEM or SESSCACHE_ESYS (libcrypto failed).
+ * The keys for a new ticket, and its key name and IV, which say what the
+ * ticket is, unreadable outside.  A key that is due is made.  Returns
+ * SESSCACHE_OK, SESSCACHE_EBUSY, SESSCACHE_ECORRUPT (a lock is damaged),
+ * SESSCACHE_ENOMEM or SESSCACHE_ESYS (libcrypto failed).
  */
 enum sesscache_status sc_cache_ticket_issue(struct sc_cache *cache,
-    struct sc_ticket *ticket, uint8_t name[SC_TICKET_NAME], uint32_t now)
-    SESSCACHE_MUST_CHECK;
+    struct sc_ticket *ticket, uint8_t name[SC_TICKET_NAME],
+    uint8_t iv[SC_TICKET_IV], uint32_t now) SESSCACHE_MUST_CHECK;
 
 /*
- * The keys of a ticket that has this key name.  As above, or SESSCACHE_MISS:
- * the name is not ours, its key is gone, the ticket has expired, or it is of
- * another realm.
+ * The keys of a ticket that has this key name and IV, which are to be believed
+ * once OpenSSL has verified the ticket's MAC.  As above, or SESSCACHE_MISS: the
+ * name is not ours, its key is gone, the ticket has expired, or it does not
+ * meet the terms.  The caller counts what is opened, by
+ * SC_EVENT_TICKET_ACCEPTED.
  */
 enum sesscache_status sc_cache_ticket_open(struct sc_cache *cache,
-    struct sc_ticket *ticket, const uint8_t name[SC_TICKET_NAME], uint32_t now)
-    SESSCACHE_MUST_CHECK;
+    struct sc_ticket *ticket, const uint8_t name[SC_TICKET_NAME],
+    const uint8_t iv[SC_TICKET_IV], uint32_t now) SESSCACHE_MUST_CHECK;
+
+enum { SC_HASH_MAX = 64 * 1024 /* bytes */ };
 
 /*
- * A keyed hash of up to 1 KiB; 0 if libcrypto fails, which is no realm:
- * nothing is stored in it, nothing found.
+ * A keyed hash of up to SC_HASH_MAX bytes, the same in all processes that have
+ * the cache.  0: there are more, or libcrypto fails.
  */
-uint64_t sc_cache_realm(struct sc_cache *cache, const uint8_t *bytes,
+uint64_t sc_cache_hash(struct sc_cache *cache, const uint8_t *bytes,
     size_t len);
+
+/*
+ * A session that asked this, with or without SC_RECORD_AUTH in flags, turned
+ * out to land elsewhere than it said: at landed_now.  For one timeout from now,
+ * sessions that ask it resume only if they say landed_now; none does if that
+ * is 0, or if this call came before with another landed.
+ */
+void sc_cache_mislanded(struct sc_cache *cache, uint64_t asked, unsigned flags,
+    uint64_t landed_now, uint32_t now);
 
 /* A ticket key as it may be shown. */
 struct sc_ticket_key {
@@ -170,6 +230,9 @@ enum sc_event {
 	SC_EVENT_FAILED,
 	SC_EVENT_REALM,  /* a session of another realm was refused */
 	SC_EVENT_TICKET, /* a ticket that was opened turned out damaged */
+	SC_EVENT_TICKET_ACCEPTED,
+	SC_EVENT_HIT,         /* of a lookup with counted_later */
+	SC_EVENT_UNDECODABLE, /* likewise, but it does not decode */
 };
 void sc_cache_count(struct sc_cache *cache, enum sc_event event);
 

@@ -9,9 +9,8 @@
 #include "store/store.h"
 
 enum {
-	FLAG_REALM = 0x40,
-	FLAGS_KNOWN = SC_RECORD_ALIASED | FLAG_REALM | SC_RECORD_TICKET |
-	    SC_RECORD_REGULAR,
+	FLAG_SCOPE = 0x40,
+	FLAGS_KNOWN = SC_RECORD_ALIASED | FLAG_SCOPE | SC_RECORD_FLAGS,
 	MAX_GROUPS = 8, /* of a difference */
 };
 
@@ -69,10 +68,11 @@ sc_record_encode(struct sc_record *record, uint64_t seq,
     uint8_t head[SC_RECORD_HEAD_MAX])
 {
 	uint8_t *at = head;
+	bool scoped = record->scope.asked != 0 || record->scope.landed != 0;
 	unsigned flags = record->flags;
 
 	flags |= record->alias != 0 ? (unsigned)SC_RECORD_ALIASED : 0;
-	flags |= record->realm != 0 ? (unsigned)FLAG_REALM : 0;
+	flags |= scoped ? (unsigned)FLAG_SCOPE : 0;
 	*at++ = (uint8_t)flags;
 	if (record->alias != 0)
 		at = sc_write_int(at, record->alias, 8);
@@ -80,8 +80,10 @@ sc_record_encode(struct sc_record *record, uint64_t seq,
 	at = sc_write_int(at, record->expires_at, 4);
 	at = sc_write_int(at, record->ttl_seconds, 4);
 	at = write_groups(at, record->write_number - seq);
-	if (record->realm != 0)
-		at = sc_write_int(at, record->realm, 8);
+	if (scoped) {
+		at = sc_write_int(at, record->scope.asked, 8);
+		at = sc_write_int(at, record->scope.landed, 8);
+	}
 	if (record->alias != 0) {
 		*at++ = (uint8_t)record->id_len;
 		memcpy(at, record->id, record->id_len);
@@ -105,6 +107,15 @@ read_id(struct sc_record *record, struct input *in)
 	in->left -= record->id_len;
 }
 
+static void
+read_scope(struct sc_record *record, struct input *in)
+{
+	record->scope.asked = read_int(in, 8);
+	record->scope.landed = read_int(in, 8);
+	if (record->scope.asked == 0 && record->scope.landed == 0)
+		in->failed = true; /* it would not have been written */
+}
+
 enum sesscache_status
 sc_record_decode(struct sc_record *record, uint64_t seq, const uint8_t *bytes,
     size_t len)
@@ -114,22 +125,21 @@ sc_record_decode(struct sc_record *record, uint64_t seq, const uint8_t *bytes,
 
 	memset(record, 0, sizeof(*record));
 	flags = (unsigned)read_int(&in, 1);
-	record->flags = flags & (SC_RECORD_TICKET | SC_RECORD_REGULAR);
+	record->flags = flags & SC_RECORD_FLAGS;
 	if ((flags & SC_RECORD_ALIASED) != 0)
 		record->alias = read_int(&in, 8);
 	record->epoch = (uint8_t)read_int(&in, 1);
 	record->expires_at = (uint32_t)read_int(&in, 4);
 	record->ttl_seconds = (uint32_t)read_int(&in, 4);
 	record->write_number = seq + read_groups(&in);
-	if ((flags & FLAG_REALM) != 0)
-		record->realm = read_int(&in, 8);
+	if ((flags & FLAG_SCOPE) != 0)
+		read_scope(record, &in);
 	if ((flags & SC_RECORD_ALIASED) != 0)
 		read_id(record, &in);
 	record->head_len = len - in.left;
 	record->sealed_len = in.left;
 	if (in.failed || (flags & ~(unsigned)FLAGS_KNOWN) != 0 ||
 	    in.left < SC_RECORD_TAG ||
-	    ((flags & FLAG_REALM) != 0 && record->realm == 0) ||
 	    ((flags & SC_RECORD_ALIASED) != 0 && record->alias == 0))
 		return sc_fail(SESSCACHE_ECORRUPT, "a record is damaged");
 	return SESSCACHE_OK;

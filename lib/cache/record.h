@@ -4,7 +4,7 @@
  * trusts nothing.  Knows no keys.
  *
  *	flags 1 | alias 8 (if aliased) | epoch 1 | expires at 4 | lifetime 4 |
- *	write number less sequence number 1..8 | realm 8 (if there is one) |
+ *	write number less sequence number 1..8 | asked 8, landed 8 (if any) |
  *	ID length 1, ID (if aliased) | sealed data
  *
  * Integers are big-endian; the difference is in groups of seven bits, the
@@ -16,19 +16,19 @@
 #include "cache/cache.h"
 
 enum {
-	SC_RECORD_HEAD_MAX = 1 + 8 + 1 + 4 + 4 + 8 + 8 + 1 +
+	SC_RECORD_HEAD_MAX = 1 + 8 + 1 + 4 + 4 + 8 + 16 + 1 +
 	    SESSCACHE_ID_MAX_LEN,
 	SC_RECORD_TAG = 16, /* bytes that sealing adds */
 };
 
 struct sc_record {
-	unsigned flags; /* SC_RECORD_TICKET, SC_RECORD_REGULAR */
+	unsigned flags; /* SC_RECORD_... of cache.h */
 	uint64_t alias; /* 0: the ID is an address */
 	uint8_t epoch;  /* the low bits of its number */
 	uint32_t expires_at;
 	uint32_t ttl_seconds;
 	uint64_t write_number;
-	uint64_t realm;    /* 0: none */
+	struct sc_scope scope;
 	const uint8_t *id; /* if aliased; borrowed */
 	size_t id_len;
 	size_t head_len;   /* bytes before the sealed data */

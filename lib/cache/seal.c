@@ -14,9 +14,6 @@
 #include "cache/bytes.h"
 #include "cache/seal.h"
 
-_Static_assert(sizeof(struct sc_keys) <= SC_STORE_CACHE_BYTES,
-    "the keys fit the control file");
-
 enum {
 	NONCE = 12,
 	OF_LEN = 2 + 8, /* bytes of shard and sequence number */

@@ -27,7 +27,7 @@ struct sc_epoch {
 	uint8_t key[32];
 };
 
-/* The cache's part of the control file. */
+/* The first of the cache's part of the control file: see cache.c. */
 struct sc_keys {
 	struct sc_lock lock;            /* for changing and copying keys */
 	struct sc_address_keys address; /* never changes */

@@ -133,8 +133,8 @@ store_session(SSL *ssl, const SSL_SESSION *session)
 	in.id = SSL_SESSION_get_id(session, &id_len);
 	in.id_len = id_len;
 	in.ttl_seconds = sc_session_seconds_left(connection, ssl, session);
-	in.realm = sc_realm_settle(ssl, connection);
-	if (id_len == 0 || in.ttl_seconds == 0 || in.realm == 0)
+	in.scope.asked = sc_realm_settle(ssl, connection);
+	if (id_len == 0 || in.ttl_seconds == 0 || in.scope.asked == 0)
 		return false;
 	return store_encoded(connection->handle, session, &in);
 }
@@ -455,7 +455,7 @@ look_up(struct sc_connection *connection, struct sc_lookup *lookup, bool take)
 	struct sc_cache *cache = connection->handle->cache;
 	enum sesscache_status status;
 
-	if (lookup->realm == 0) {
+	if (lookup->terms.open.asked == 0) {
 		sc_cache_count(cache, SC_EVENT_REALM);
 		return SESSCACHE_MISS;
 	}
@@ -483,8 +483,9 @@ find_session(struct sc_connection *connection, SSL *ssl,
 		    SESSCACHE_ENOMEM);
 		return NULL;
 	}
-	lookup.realm = sc_realm_predict(ssl, connection);
-	if (lookup.realm != 0 && lookup.realm == predicted)
+	lookup.terms.open.asked = sc_realm_predict(ssl, connection);
+	if (lookup.terms.open.asked != 0 &&
+	    lookup.terms.open.asked == predicted)
 		session = find_taken(connection, ssl, id, id_len);
 	if (session != NULL)
 		return session;

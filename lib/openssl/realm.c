@@ -211,7 +211,7 @@ fill_policy(struct sc_policy *policy, SSL_CTX *ctx,
 		&policy->verification))
 		return false;
 	if (attachment != NULL)
-		policy->hash = sc_cache_realm(attachment->handle->cache,
+		policy->hash = sc_cache_hash(attachment->handle->cache,
 		    policy->whole, DIGEST);
 	return attachment == NULL || policy->hash != 0;
 }
@@ -278,7 +278,7 @@ hash_policy(struct sc_cache *cache, const struct sc_attachment *attachment,
 		return policy->hash;
 	if (!hash_whole(whole, attachment, policy->own, verification))
 		return 0;
-	return sc_cache_realm(cache, whole, sizeof(whole));
+	return sc_cache_hash(cache, whole, sizeof(whole));
 }
 
 static uint64_t
@@ -318,7 +318,7 @@ set_name(struct sc_connection *connection, const char *name, size_t len)
 			    name[i] - 'A' + 'a' :
 			    name[i]),
 		    1);
-	connection->name = sc_cache_realm(connection->handle->cache, text.bytes,
+	connection->name = sc_cache_hash(connection->handle->cache, text.bytes,
 	    text.len);
 	connection->policy =
 	    0; /* the realm that was worked out is of another */
@@ -372,7 +372,7 @@ realm_now(SSL *ssl, struct sc_connection *connection)
 	if (!has_realm(sc_attachment_of(SSL_get_SSL_CTX(ssl)))) {
 		append_int(&text, policy, 8);
 		append_int(&text, connection->name, 8);
-		connection->of_policy = sc_cache_realm(cache, text.bytes,
+		connection->of_policy = sc_cache_hash(cache, text.bytes,
 		    text.len);
 	}
 	return connection->of_policy;

@@ -86,15 +86,15 @@ issue(SSL *ssl, struct sc_connection *connection, unsigned char *name,
 	enum sesscache_status status = SESSCACHE_MISS;
 	uint32_t now = sc_now();
 
-	ticket.realm = sc_realm_settle(ssl, connection);
+	ticket.scope.asked = sc_realm_settle(ssl, connection);
 	ticket.expires_at = now +
 	    sc_session_seconds_left(connection, ssl, SSL_get_session(ssl));
-	if (ticket.realm != 0)
-		status = sc_cache_ticket_issue(handle->cache, &ticket, name,
+	if (ticket.scope.asked != 0)
+		status = sc_cache_ticket_issue(handle->cache, &ticket, name, iv,
 		    now);
 	if (status < 0 && status != SESSCACHE_EBUSY)
 		sc_session_failed(handle, "ticket", status);
-	if (status == SESSCACHE_OK && RAND_bytes(iv, IV) == 1 &&
+	if (status == SESSCACHE_OK &&
 	    set_keys(cipher, mac, ticket.cipher_key, ticket.mac_key, iv, 1))
 		return 1;
 	return issue_none(name, iv, cipher, mac);
@@ -110,17 +110,19 @@ accept_ticket(SSL *ssl, struct sc_connection *connection,
 	struct sc_ticket ticket = { 0 };
 	enum sesscache_status status;
 
-	ticket.realm = sc_realm_predict(ssl, connection);
-	if (ticket.realm == 0) {
+	ticket.terms.open.asked = sc_realm_predict(ssl, connection);
+	if (ticket.terms.open.asked == 0) {
 		sc_cache_count(handle->cache, SC_EVENT_REALM);
 		return 0;
 	}
-	status = sc_cache_ticket_open(handle->cache, &ticket, name, sc_now());
+	status = sc_cache_ticket_open(handle->cache, &ticket, name, iv,
+	    sc_now());
 	if (status < 0 && status != SESSCACHE_EBUSY)
 		sc_session_failed(handle, "ticket", status);
 	if (status != SESSCACHE_OK ||
 	    !set_keys(cipher, mac, ticket.cipher_key, ticket.mac_key, iv, 0))
 		return 0;
+	sc_cache_count(handle->cache, SC_EVENT_TICKET_ACCEPTED);
 	connection->ends_at = ticket.expires_at;
 	connection->ticket = true;
 	/* 1 would send no new ticket in TLS 1.3, whose tickets are for once. */

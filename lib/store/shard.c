@@ -62,11 +62,12 @@ sc_store_counted(const struct sc_store *store, unsigned shard,
     enum sc_count count)
 {
 	struct sc_state *state = store->shard[shard].state;
-
-	return atomic_load_explicit(count == SC_COUNT_HITS ?
-		&state->hits :
-		&state->counts[count],
+	uint64_t n = atomic_load_explicit(&state->counts[count],
 	    memory_order_relaxed);
+
+	if (count == SC_COUNT_HITS)
+		n += atomic_load_explicit(&state->hits, memory_order_relaxed);
+	return n;
 }
 
 uint64_t
@@ -468,12 +469,19 @@ sc_store_mark(struct sc_store *store, unsigned shard, uint64_t seq)
 void
 sc_store_hit(struct sc_store *store, unsigned shard, uint64_t seq, bool spent)
 {
-	struct sc_shard *sh = &store->shard[shard];
-	_Atomic uint64_t *hits = &sh->state->hits;
+	_Atomic uint64_t *hits = &store->shard[shard].state->hits;
 	uint64_t n = atomic_load_explicit(hits, memory_order_relaxed);
 
 	/* The gate makes it one step; a locked addition would cost more. */
 	atomic_store_explicit(hits, n + 1, memory_order_relaxed);
+	sc_store_use(store, shard, seq, spent);
+}
+
+void
+sc_store_use(struct sc_store *store, unsigned shard, uint64_t seq, bool spent)
+{
+	struct sc_shard *sh = &store->shard[shard];
+
 	if (set_mark(sh, seq) && spent) /* by this use, and no earlier one */
 		sc_spent_push(&sh->area->spent, seq);
 }

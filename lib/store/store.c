@@ -112,6 +112,21 @@ another_format(const struct sc_store *store, const char *what,
 	    what, theirs, ours);
 }
 
+/*
+ * An older program made it.  Nobody will read it again, unless some of its
+ * processes still do: then the new program has to wait for the last of them.
+ */
+static enum sesscache_status
+older_format(const struct sc_store *store, const struct sc_control *control)
+{
+	enum sesscache_status status = another_format(store, "format",
+	    control->format, SC_FORMAT);
+
+	return flock(store->control_fd, LOCK_EX | LOCK_NB) == 0 ?
+	    SESSCACHE_ECORRUPT :
+	    status;
+}
+
 /* Of a control file that is whole: whether this program can use it. */
 static enum sesscache_status
 check_format(const struct sc_store *store, const struct sc_control *control)
@@ -119,6 +134,8 @@ check_format(const struct sc_store *store, const struct sc_control *control)
 	if (control->byte_order != SC_BYTE_ORDER)
 		return another_format(store, "byte order", control->byte_order,
 		    SC_BYTE_ORDER);
+	if (control->format < SC_FORMAT)
+		return older_format(store, control);
 	if (control->format != SC_FORMAT)
 		return another_format(store, "format", control->format,
 		    SC_FORMAT);

@@ -26,7 +26,7 @@ struct sc_room; /* a shard while room is made in it */
 
 enum {
 	SC_STORE_MAX_SHARDS = 64,
-	SC_STORE_CACHE_BYTES = 8192, /* of the control file, for the cache */
+	SC_STORE_CACHE_BYTES = 32768, /* of the control file, for the cache */
 };
 
 /* No shard reaches this sequence number in its life. */
@@ -37,7 +37,7 @@ enum {
 
 enum sc_count {
 	SC_COUNT_STORED,
-	SC_COUNT_HITS, /* by sc_store_hit() */
+	SC_COUNT_HITS, /* also by sc_store_hit() */
 	SC_COUNT_MISSES,
 	SC_COUNT_FOREIGN,
 	SC_COUNT_TAKEN,
@@ -58,6 +58,7 @@ enum sc_count {
 	SC_COUNT_REALM_REFUSED,
 	SC_COUNT_KEY_ROTATIONS,
 	SC_COUNT_REMADE,
+	SC_COUNT_UNDECODABLE,
 	SC_COUNTS
 };
 
@@ -141,10 +142,13 @@ enum sesscache_status sc_store_read(struct sc_store *store, unsigned shard,
 enum sesscache_status sc_store_find_alias(struct sc_store *store,
     unsigned shard, uint64_t alias, uint64_t *seq) SESSCACHE_MUST_CHECK;
 /*
- * Mark a record as one that is used, and count a hit; or only mark it.  One
- * that its first use spends is the first to go: sc_room_spent().
+ * Mark a record as one that is used, and count a hit; or mark it and leave the
+ * hit to the caller; or only mark it.  One that its first use spends is the
+ * first to go: sc_room_spent().
  */
 void sc_store_hit(struct sc_store *store, unsigned shard, uint64_t seq,
+    bool spent);
+void sc_store_use(struct sc_store *store, unsigned shard, uint64_t seq,
     bool spent);
 void sc_store_mark(struct sc_store *store, unsigned shard, uint64_t seq);
 bool sc_store_is_marked(struct sc_store *store, unsigned shard, uint64_t seq);
