@@ -80,6 +80,7 @@ START_TEST(defaults_are_those_of_the_manual)
 	ck_assert(!options->log_syslog);
 	ck_assert(options->enable);
 	ck_assert(options->create);
+	ck_assert_str_eq(options->realm, "");
 }
 END_TEST
 
@@ -144,6 +145,7 @@ static const struct {
 	{ "shards", "64", 64 },
 	{ "tickets", "off", SC_TICKETS_OFF },
 	{ "tickets", "shared", SC_TICKETS_SHARED },
+	{ "tickets", "own", SC_TICKETS_OWN },
 	{ "tickets", "auto", SC_TICKETS_AUTO },
 	{ "ticket-key-lifetime", "1m", 60 },
 	{ "ticket-key-lifetime", "60", 60 },
@@ -249,6 +251,7 @@ static const struct {
 	{ "tickets", "Auto" },
 	{ "tickets", "auto " },
 	{ "tickets", "au" },
+	{ "tickets", "owner" },
 	{ "ticket-key-lifetime", "59" },
 	{ "ticket-key-lifetime", "59s" },
 	{ "ticket-key-lifetime", "8d" },
@@ -290,12 +293,15 @@ END_TEST
 START_TEST(a_refusal_says_what_would_be_accepted)
 {
 	const struct sesscache_setting *setting;
+	char value[257]; /* longer than any name, and no path, number or word */
 	size_t i;
 
+	memset(value, '?', sizeof value);
+	value[256] = '\0';
 	for (i = 0; sesscache_setting(i) != NULL; i++) {
 		setting = sesscache_setting(i);
 		ck_assert_int_eq(sesscache_options_set(options, setting->name,
-				     "?"),
+				     value),
 		    SESSCACHE_EINVAL);
 		ck_assert_msg(strstr(sesscache_detail(), setting->values) !=
 			NULL,
@@ -345,6 +351,45 @@ START_TEST(a_value_that_was_given_is_known_as_given)
 	ck_assert_int_eq(sesscache_options_set(options, "owner", "1:2"),
 	    SESSCACHE_OK);
 	ck_assert(options->owner_given);
+}
+END_TEST
+
+START_TEST(a_realm_has_a_name_of_1_to_255_bytes)
+{
+	char name[257];
+
+	ck_assert_int_eq(sesscache_options_set(options, "realm", "r"),
+	    SESSCACHE_OK);
+	ck_assert_str_eq(options->realm, "r");
+	memset(name, 'r', sizeof name);
+	name[256] = '\0';
+	ck_assert_int_eq(sesscache_options_set(options, "realm", name),
+	    SESSCACHE_EINVAL);
+	ck_assert_ptr_nonnull(strstr(sesscache_detail(), "too long"));
+	ck_assert_str_eq(options->realm, "r");
+	name[255] = '\0';
+	ck_assert_int_eq(sesscache_options_set(options, "realm", name),
+	    SESSCACHE_OK);
+	ck_assert_str_eq(options->realm, name);
+}
+END_TEST
+
+/* A program can so take back what the environment names. */
+START_TEST(no_realm_is_named_by_none_or_by_nothing)
+{
+	static const char *const nothing[] = { "none", "" };
+	size_t i;
+
+	for (i = 0; i < sizeof nothing / sizeof nothing[0]; i++) {
+		ck_assert_int_eq(sesscache_options_set(options, "realm",
+				     "shop, all of it"),
+		    SESSCACHE_OK);
+		ck_assert_str_eq(options->realm, "shop, all of it");
+		ck_assert_int_eq(sesscache_options_set(options, "realm",
+				     nothing[i]),
+		    SESSCACHE_OK);
+		ck_assert_str_eq(options->realm, "");
+	}
 }
 END_TEST
 
@@ -449,7 +494,9 @@ START_TEST(the_environment_overrides_the_default)
 
 	ck_assert_int_eq(setenv("SESSCACHE_DIR", "/some/where", 1), 0);
 	ck_assert_int_eq(setenv("SESSCACHE_TICKET_KEY_LIFETIME", "2h", 1), 0);
+	ck_assert_int_eq(setenv("SESSCACHE_REALM", "shop", 1), 0);
 	fresh = new_from_environment("SESSCACHE_SIZE", "8M", SESSCACHE_OK);
+	ck_assert_str_eq(fresh->realm, "shop");
 	ck_assert_str_eq(fresh->dir, "/some/where");
 	ck_assert(fresh->dir_given);
 	ck_assert_uint_eq(fresh->size_bytes, 8 * MIB);
@@ -578,7 +625,7 @@ START_TEST(every_row_of_the_table_is_complete)
 		ck_assert_str_ne(setting->help, "");
 		ck_assert_ptr_null(strchr(setting->help, '\n'));
 	}
-	ck_assert_uint_eq(i, 12);
+	ck_assert_uint_eq(i, 13);
 	ck_assert_ptr_null(sesscache_setting(i + 1));
 	ck_assert_ptr_null(sesscache_setting(SIZE_MAX));
 }
@@ -672,6 +719,8 @@ settings_suite(void)
 	tcase_add_test(tc, an_unknown_setting_is_refused_with_the_list_of_all);
 	tcase_add_test(tc, null_is_an_argument_error);
 	tcase_add_test(tc, a_value_that_was_given_is_known_as_given);
+	tcase_add_test(tc, a_realm_has_a_name_of_1_to_255_bytes);
+	tcase_add_test(tc, no_realm_is_named_by_none_or_by_nothing);
 	tcase_add_test(tc, a_directory_loses_its_trailing_slashes);
 	tcase_add_test(tc, a_directory_of_4000_bytes_is_too_long);
 	tcase_add_test(tc, an_owner_may_be_numbers_that_nobody_has);

@@ -42,7 +42,8 @@ static const struct unit time_units[] = { { 's', SECOND }, { 'm', MINUTE },
 static const struct unit no_units[] = { { '\0', 0 } };
 
 /* In the order of the enums in settings.h. */
-static const char *const tickets_words[] = { "auto", "off", "shared", NULL };
+static const char *const tickets_words[] = { "auto", "off", "shared", "own",
+	NULL };
 static const char *const single_use_words[] = { "auto", "on", "off", NULL };
 static const char *const log_words[] = { "off", "error", "warn", "info",
 	"debug", NULL };
@@ -62,12 +63,13 @@ struct setting {
 	set_value *set;
 	uint64_t min; /* of a number, in bytes or seconds */
 	uint64_t max;
-	bool computed; /* the default is not what the table says in words */
+	bool computed;  /* the default is not what the table says in words */
+	bool may_empty; /* an empty value is one */
 };
 
 static set_value set_dir, set_size, set_timeout, set_max_session, set_shards,
     set_owner, set_tickets, set_ticket_key_lifetime, set_single_use, set_log,
-    set_enable, set_create;
+    set_enable, set_create, set_realm;
 
 static const struct setting settings[] = {
 	{ .text = { "dir", PREFIX "DIR", "/dev/shm/sesscache-UID",
@@ -104,9 +106,11 @@ static const struct setting settings[] = {
 	      "The user and group to whom the files belong" },
 	    .set = set_owner,
 	    .computed = true },
-	{ .text = { "tickets", PREFIX "TICKETS", "auto", "auto, off or shared",
+	{ .text = { "tickets", PREFIX "TICKETS", "auto",
+	      "auto, off, shared or own",
 	      "auto: as the application set, under shared keys; off: all "
-	      "sessions in the cache; shared: on, under shared keys" },
+	      "sessions in the cache; shared: on, under shared keys; own: the "
+	      "application's ticket keys stay" },
 	    .set = set_tickets },
 	{ .text = { "ticket-key-lifetime", PREFIX "TICKET_KEY_LIFETIME", "12h",
 	      "1m to 7d, in seconds or with the unit s, m, h or d",
@@ -130,6 +134,11 @@ static const struct setting settings[] = {
 	      "off: open only a cache that is there, and never make, resize or "
 	      "repair it" },
 	    .set = set_create },
+	{ .text = { "realm", PREFIX "REALM", "none",
+	      "a name of 1 to 255 bytes; none or nothing: no realm",
+	      "The realm of every context that names none itself" },
+	    .set = set_realm,
+	    .may_empty = true },
 };
 
 #define N_SETTINGS (sizeof settings / sizeof settings[0])
@@ -527,6 +536,25 @@ set_create(struct sesscache_options *options, const struct setting *setting,
 	return parse_switch(value, &options->create, why);
 }
 
+/* The default is a word, as in every row: so none is no realm's name. */
+static enum sesscache_status
+set_realm(struct sesscache_options *options, const struct setting *setting,
+    const char *value, const char **why)
+{
+	enum sesscache_status status = SESSCACHE_EINVAL;
+	size_t len = strcmp(value, "none") == 0 ? 0 : strlen(value);
+
+	(void)setting;
+	if (len >= sizeof options->realm) {
+		*why = "too long";
+	} else {
+		memcpy(options->realm, value, len);
+		options->realm[len] = '\0';
+		status = SESSCACHE_OK;
+	}
+	return status;
+}
+
 /* Text from outside as a message may repeat it: printable, and not long. */
 static const char *
 quote(char out[QUOTED_BYTES], const char *text)
@@ -550,7 +578,7 @@ apply(struct sesscache_options *options, const struct setting *setting,
 	char quoted[QUOTED_BYTES];
 	const char *why = "empty";
 
-	if (*value != '\0')
+	if (*value != '\0' || setting->may_empty)
 		status = setting->set(options, setting, value, &why);
 	if (status == SESSCACHE_ENOMEM) {
 		status = sc_fail(status, "setting %s: out of memory",

@@ -10,7 +10,12 @@
 
 #include "sesscache.h"
 
-enum sc_tickets { SC_TICKETS_AUTO, SC_TICKETS_OFF, SC_TICKETS_SHARED };
+enum sc_tickets {
+	SC_TICKETS_AUTO,
+	SC_TICKETS_OFF,
+	SC_TICKETS_SHARED,
+	SC_TICKETS_OWN /* the application's ticket keys stay */
+};
 enum sc_single_use { SC_SINGLE_USE_AUTO, SC_SINGLE_USE_ON, SC_SINGLE_USE_OFF };
 enum sc_log {
 	SC_LOG_OFF,
@@ -37,7 +42,8 @@ struct sesscache_options {
 	enum sc_log log;
 	bool log_syslog;
 	bool enable;
-	bool create; /* make, resize or repair; else only open */
+	bool create;     /* make, resize or repair; else only open */
+	char realm[256]; /* of contexts that name none; "": none */
 };
 
 #endif

@@ -29,7 +29,8 @@ check_ranges(const struct sesscache_options *options)
 	MUST(options->max_session_bytes <= 30 * 1024);
 	MUST(options->shards <= 64);
 	MUST((options->shards & (options->shards - 1)) == 0);
-	MUST(options->tickets <= SC_TICKETS_SHARED);
+	MUST(options->tickets <= SC_TICKETS_OWN);
+	MUST(memchr(options->realm, '\0', sizeof(options->realm)) != NULL);
 	MUST(options->ticket_key_lifetime_seconds >= 60);
 	MUST(options->ticket_key_lifetime_seconds <= 7 * 24 * 3600);
 	MUST(options->single_use <= SC_SINGLE_USE_OFF);
