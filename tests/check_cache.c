@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The cache: sealed records under IDs, with lifetimes and realms; what threads
+ * The cache: sealed records under IDs, with lifetimes and terms; what threads
  * and processes may count on; what it keeps; what cannot be read any more.
  */
 #include <pthread.h>
@@ -362,31 +362,192 @@ START_TEST(lifetime_past_the_end_of_time_ends_there)
 }
 END_TEST
 
-START_TEST(record_is_found_in_its_realm_alone)
+START_TEST(record_is_found_by_what_it_asked_alone)
 {
-	static const uint64_t realms[] = { 0, 1, 2, UINT64_MAX };
+	static const uint64_t hashes[] = { 0, 1, 2, UINT64_MAX };
 	const struct id id = id_of_kind(_i);
 	struct sc_record_in in = record_in(&id, "abc", 3);
 	struct sc_lookup lookup = lookup_of(&id);
 	int of, asked;
 
-	for (of = 0; of < N_OF(realms); of++) {
-		in.realm = realms[of];
+	for (of = 0; of < N_OF(hashes); of++) {
+		in.scope.asked = hashes[of];
 		ck_done(sc_cache_put(cache, &in, NOW));
-		for (asked = 0; asked < N_OF(realms); asked++) {
+		for (asked = 0; asked < N_OF(hashes); asked++) {
 			if (asked == of)
 				continue;
-			lookup.realm = realms[asked];
+			lookup.terms.open.asked = hashes[asked];
 			ck_status(sc_cache_get(cache, &lookup, NOW),
 			    SESSCACHE_MISS);
 			ck_status(sc_cache_take(cache, &lookup, NOW),
 			    SESSCACHE_MISS);
 			ck_assert_uint_eq(lookup.len, 0);
+			ck_assert(!lookup.taken && !lookup.terms.wants_auth);
 		}
-		lookup.realm = realms[of];
+		lookup.terms.open.asked = hashes[of];
 		ck_done(sc_cache_get(cache, &lookup, NOW));
 		ck_done(sc_cache_take(cache, &lookup, NOW));
 	}
+}
+END_TEST
+
+/* --- terms --------------------------------------------------------------- */
+
+enum { ASKED = 11, LANDED = 22 };
+
+static void
+put_session(const struct id *id, struct sc_scope scope, unsigned flags)
+{
+	struct sc_record_in in = record_in(id, "session", 7);
+
+	in.scope = scope;
+	in.flags = flags;
+	ck_done(sc_cache_put(cache, &in, NOW));
+}
+
+START_TEST(record_says_its_flags_and_where_it_landed)
+{
+	const struct id id = id_of_kind(_i);
+	struct sc_lookup lookup = lookup_of(&id);
+
+	lookup.terms.open = (struct sc_scope){ ASKED, LANDED };
+	lookup.terms.auth = (struct sc_scope){ ASKED + 1, 0 };
+	put_session(&id, (struct sc_scope){ ASKED, LANDED },
+	    SC_RECORD_TICKET | SC_RECORD_EMS);
+	ck_done(sc_cache_get(cache, &lookup, NOW));
+	ck_assert_uint_eq(lookup.terms.landed, LANDED);
+	ck_assert_uint_eq(lookup.terms.flags, SC_RECORD_TICKET | SC_RECORD_EMS);
+	put_session(&id, (struct sc_scope){ ASKED + 1, LANDED + 1 },
+	    SC_RECORD_AUTH);
+	ck_done(sc_cache_get(cache, &lookup, NOW));
+	ck_assert_uint_eq(lookup.terms.landed, LANDED + 1);
+	ck_assert_uint_eq(lookup.terms.flags, SC_RECORD_AUTH);
+	ck_assert(!lookup.taken);
+}
+END_TEST
+
+START_TEST(record_that_does_not_meet_the_terms_stays)
+{
+	const struct id id = id_of_kind(_i);
+	struct sc_lookup lookup = lookup_of(&id);
+	struct sesscache_stats stats;
+
+	put_session(&id, (struct sc_scope){ ASKED, LANDED },
+	    SC_RECORD_EMS | SC_RECORD_ONCE);
+	lookup.terms.open = (struct sc_scope){ ASKED, LANDED + 1 };
+	ck_status(sc_cache_get(cache, &lookup, NOW), SESSCACHE_MISS);
+	ck_status(sc_cache_take(cache, &lookup, NOW), SESSCACHE_MISS);
+	lookup.terms.open.landed = LANDED;
+	lookup.terms.refused = SC_RECORD_EMS;
+	ck_status(sc_cache_get(cache, &lookup, NOW), SESSCACHE_MISS);
+	lookup.terms.refused = 0;
+	sc_cache_mislanded(cache, ASKED, 0, LANDED + 1, NOW);
+	ck_status(sc_cache_get(cache, &lookup, NOW), SESSCACHE_MISS);
+	ck_assert(!lookup.taken);
+	stats = stats_now();
+	ck_assert_uint_eq(stats.realm_refused, 4);
+	ck_assert_uint_eq(stats.misses + stats.foreign, 4);
+	ck_assert_uint_eq(stats.records, 1);
+}
+END_TEST
+
+START_TEST(lookup_may_have_to_come_again_with_terms_of_authentication)
+{
+	const struct id id = id_of_kind(_i);
+	struct sc_lookup lookup = lookup_of(&id);
+	struct sesscache_stats stats;
+
+	put_session(&id, (struct sc_scope){ ASKED + 1, LANDED },
+	    SC_RECORD_AUTH | SC_RECORD_ONCE);
+	lookup.terms.open.asked = ASKED;
+	ck_status(sc_cache_get(cache, &lookup, NOW), SESSCACHE_MISS);
+	ck_assert(lookup.terms.wants_auth && !lookup.taken);
+	stats = stats_now();
+	ck_assert_uint_eq(stats.misses + stats.foreign, 0);
+	ck_assert_uint_eq(stats.realm_refused, 0);
+	lookup.terms.auth.asked = ASKED + 1;
+	ck_done(sc_cache_get(cache, &lookup, NOW));
+	ck_assert(lookup.taken && !lookup.terms.wants_auth);
+	lookup.terms.auth.asked = 0;
+	ck_status(sc_cache_get(cache, &lookup, NOW), SESSCACHE_MISS);
+	ck_assert(!lookup.terms.wants_auth && !lookup.taken);
+}
+END_TEST
+
+START_TEST(record_for_one_use_is_taken_by_whoever_gets_it)
+{
+	const struct id id = id_of_kind(_i);
+	struct sc_lookup lookup = lookup_of(&id);
+	uint8_t small[3];
+	int flushed;
+
+	lookup.terms.open.asked = ASKED;
+	for (flushed = 0; flushed < 2; flushed++) {
+		put_session(&id, (struct sc_scope){ ASKED, LANDED },
+		    SC_RECORD_ONCE | SC_RECORD_TICKET);
+		if (flushed != 0)
+			ck_assert_uint_eq(count_by_scan(), 1);
+		lookup.buf = small;
+		lookup.size = sizeof(small);
+		ck_status(sc_cache_get(cache, &lookup, NOW), SESSCACHE_ETOOBIG);
+		ck_assert(!lookup.taken);
+		lookup.buf = got;
+		lookup.size = sizeof(got);
+		ck_done(sc_cache_get(cache, &lookup, NOW));
+		ck_assert(lookup.taken);
+		ck_assert_mem_eq(got, "session", 7);
+		ck_assert(is_gone(&id));
+	}
+	ck_assert_uint_eq(stats_now().taken, 2);
+	ck_assert_uint_eq(stats_now().hits, 0);
+	ck_assert_uint_eq(stats_now().records, 0);
+}
+END_TEST
+
+START_TEST(hit_may_be_counted_later)
+{
+	const struct id id = id_of_kind(_i);
+	struct sc_lookup lookup = lookup_of(&id);
+	struct sesscache_stats stats;
+
+	ck_done(put(&id, "abc", 3));
+	lookup.counted_later = true;
+	ck_done(sc_cache_get(cache, &lookup, NOW));
+	ck_done(sc_cache_get(cache, &lookup, NOW));
+	ck_assert_uint_eq(stats_now().hits, 0);
+	sc_cache_count(cache, SC_EVENT_HIT);
+	sc_cache_count(cache, SC_EVENT_UNDECODABLE);
+	lookup.counted_later = false;
+	ck_done(sc_cache_get(cache, &lookup, NOW));
+	stats = stats_now();
+	ck_assert_uint_eq(stats.hits, 2);
+	ck_assert_uint_eq(stats.undecodable, 1);
+	ck_assert_uint_eq(stats.misses + stats.foreign + stats.taken, 0);
+}
+END_TEST
+
+static int
+must_be_used(const struct sc_scanned *scanned, void *arg)
+{
+	ck_assert(scanned->used);
+	ck_assert_uint_eq(scanned->scope.asked, ASKED);
+	ck_assert_uint_eq(scanned->scope.landed, LANDED);
+	++*(unsigned *)arg;
+	return 0;
+}
+
+START_TEST(hit_that_is_counted_later_marks_the_record)
+{
+	const struct id id = id_of_kind(_i);
+	struct sc_lookup lookup = lookup_of(&id);
+	unsigned n = 0;
+
+	put_session(&id, (struct sc_scope){ ASKED, LANDED }, SC_RECORD_TICKET);
+	lookup.counted_later = true;
+	lookup.terms.open.asked = ASKED;
+	ck_done(sc_cache_get(cache, &lookup, NOW));
+	ck_done(sc_cache_scan(cache, must_be_used, &n));
+	ck_assert_uint_eq(n, 1);
 }
 END_TEST
 
@@ -1206,7 +1367,7 @@ add_records(Suite *suite)
 	    ids);
 	tcase_add_loop_test(tc, record_lives_for_its_lifetime, 0, ids);
 	tcase_add_loop_test(tc, lifetime_past_the_end_of_time_ends_there, 0, 2);
-	tcase_add_loop_test(tc, record_is_found_in_its_realm_alone, 0, ids);
+	tcase_add_loop_test(tc, record_is_found_by_what_it_asked_alone, 0, ids);
 	tcase_add_loop_test(tc, bad_argument_is_named, 0, N_OF(bad_cases));
 	tcase_add_test(tc, new_ids_differ_and_are_ours);
 	tcase_add_loop_test(tc, id_that_was_touched_is_foreign, 0,
@@ -1214,6 +1375,25 @@ add_records(Suite *suite)
 	tcase_add_test(tc, foreign_ids_are_told_apart);
 	tcase_add_test(tc,
 	    id_with_the_alias_of_another_does_not_get_its_record);
+}
+
+static void
+add_terms(Suite *suite)
+{
+	TCase *tc = new_case(suite, "terms");
+	int ids = N_OF(id_lens);
+
+	tcase_add_loop_test(tc, record_says_its_flags_and_where_it_landed, 0,
+	    ids);
+	tcase_add_loop_test(tc, record_that_does_not_meet_the_terms_stays, 0,
+	    ids);
+	tcase_add_loop_test(tc,
+	    lookup_may_have_to_come_again_with_terms_of_authentication, 0, ids);
+	tcase_add_loop_test(tc, record_for_one_use_is_taken_by_whoever_gets_it,
+	    0, ids);
+	tcase_add_loop_test(tc, hit_may_be_counted_later, 0, ids);
+	tcase_add_loop_test(tc, hit_that_is_counted_later_marks_the_record, 0,
+	    ids);
 }
 
 static void
@@ -1263,6 +1443,7 @@ main(void)
 	Suite *suite = suite_create("cache");
 
 	add_records(suite);
+	add_terms(suite);
 	add_secrets(suite);
 	add_views(suite);
 	add_contests(suite);

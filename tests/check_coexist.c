@@ -118,7 +118,9 @@ static const struct {
 	const char *says;
 } headers[] = {
 	{ "format", offsetof(struct sc_control, format), SC_FORMAT + 1,
-	    "has format 3, this program 2" },
+	    "has format 4, this program 3" },
+	{ "older format", offsetof(struct sc_control, format), SC_FORMAT - 1,
+	    "has format 2, this program 3" },
 	{ "LMDB", offsetof(struct sc_control, lmdb_format), 1,
 	    "has LMDB version 1, this program 0" },
 	{ "byte order", offsetof(struct sc_control, byte_order), 0x04030201,
@@ -210,6 +212,21 @@ look_in_vain(void)
 		ck_status(record_get(cache, &talk->records[i]), SESSCACHE_MISS);
 	sesscache_close(cache);
 }
+
+START_TEST(cache_of_an_older_program_is_made_anew_when_nobody_has_it)
+{
+	const uint32_t older = SC_FORMAT - 1;
+	uint32_t number = older;
+
+	exchange(offsetof(struct sc_control, format), &number, sizeof(number));
+	open_in_vain(SESSCACHE_EFORMAT, "has format 2, this program 3");
+	stop_the_running_one();
+	look_in_vain();
+	number = older;
+	exchange(offsetof(struct sc_control, format), &number, sizeof(number));
+	ck_assert_uint_eq(number, SC_FORMAT);
+}
+END_TEST
 
 START_TEST(boot_by_another_id_is_refused_while_the_cache_is_in_use)
 {
@@ -440,6 +457,8 @@ main(void)
 	tcase_add_loop_test(tc,
 	    program_of_another_build_is_refused_and_the_running_one_goes_on, 0,
 	    N_OF(headers));
+	tcase_add_test(tc,
+	    cache_of_an_older_program_is_made_anew_when_nobody_has_it);
 	tcase_add_test(tc,
 	    boot_by_another_id_is_refused_while_the_cache_is_in_use);
 	if (geteuid() != 0) {

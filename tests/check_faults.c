@@ -346,6 +346,12 @@ raise_format(struct sc_control *head)
 }
 
 static void
+lower_format(struct sc_control *head)
+{
+	head->format--;
+}
+
+static void
 swap_byte_order(struct sc_control *head)
 {
 	head->byte_order = 0x04030201;
@@ -379,6 +385,12 @@ static void
 another_format(const char *path)
 {
 	rewrite_head(path, raise_format);
+}
+
+static void
+older_format(const char *path)
+{
+	rewrite_head(path, lower_format);
 }
 
 static void
@@ -466,7 +478,9 @@ static const struct damage damages[] = {
 	    0 },
 	{ CONTROL, "left locked", leave_locked, SESSCACHE_OK, NULL, ALL, ALL },
 	{ CONTROL, "of another format", another_format, SESSCACHE_EFORMAT,
-	    "format 3", ALL, ALL },
+	    "format 4", ALL, ALL },
+	{ CONTROL, "of an older format", older_format, SESSCACHE_OK, NULL, 0,
+	    0 },
 	{ CONTROL, "of another byte order", another_byte_order,
 	    SESSCACHE_EFORMAT, "byte order", ALL, ALL },
 	{ CONTROL, "of another LMDB", another_lmdb, SESSCACHE_EFORMAT, "LMDB",

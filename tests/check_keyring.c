@@ -25,7 +25,9 @@ enum {
 	LIFETIME = 1000, /* seconds */
 	START = 500000,  /* the time when a cache is made */
 	TICKET = 100000, /* seconds: longer than any key */
-	REALM = 7,
+	ASKED = 7,
+	LANDED = 9,
+	CIPHER = 0x1301,
 	PROCESSES = 8,
 };
 
@@ -37,9 +39,10 @@ static struct sc_ring *ring; /* in it */
 /* A ticket that was issued, and what opens it. */
 struct issued {
 	uint8_t name[SC_TICKET_NAME];
+	uint8_t iv[SC_TICKET_IV];
 	uint8_t cipher[SC_TICKET_KEY];
 	uint8_t mac[SC_TICKET_KEY];
-	uint64_t realm;
+	uint64_t asked;
 	uint32_t expires_at;
 };
 
@@ -106,18 +109,20 @@ teardown(void)
 }
 
 static enum sesscache_status
-issue_in(struct sc_cache *in, struct issued *issued, uint64_t realm,
+issue_in(struct sc_cache *in, struct issued *issued, uint64_t asked,
     uint32_t now)
 {
-	struct sc_ticket ticket = { .realm = realm,
+	struct sc_ticket ticket = { .scope = { asked, LANDED },
+		.cipher = CIPHER,
 		.expires_at = now + TICKET };
 	enum sesscache_status status;
 
 	memset(issued, 0, sizeof(*issued));
-	status = sc_cache_ticket_issue(in, &ticket, issued->name, now);
+	status = sc_cache_ticket_issue(in, &ticket, issued->name, issued->iv,
+	    now);
 	if (status != SESSCACHE_OK)
 		return status;
-	issued->realm = realm;
+	issued->asked = asked;
 	issued->expires_at = ticket.expires_at;
 	memcpy(issued->cipher, ticket.cipher_key, SC_TICKET_KEY);
 	memcpy(issued->mac, ticket.mac_key, SC_TICKET_KEY);
@@ -129,7 +134,7 @@ issue(uint32_t now)
 {
 	struct issued issued;
 
-	ck_done(issue_in(cache, &issued, REALM, now));
+	ck_done(issue_in(cache, &issued, ASKED, now));
 	return issued;
 }
 
@@ -138,14 +143,16 @@ static enum sesscache_status
 open_in(struct sc_cache *in, const struct issued *issued, uint32_t now,
     bool *renew)
 {
-	struct sc_ticket ticket = { .realm = issued->realm };
+	struct sc_ticket ticket = { .terms.open = { issued->asked, LANDED } };
 	enum sesscache_status status;
 
-	status = sc_cache_ticket_open(in, &ticket, issued->name, now);
+	status = sc_cache_ticket_open(in, &ticket, issued->name, issued->iv,
+	    now);
 	if (status != SESSCACHE_OK)
 		return status;
 	*renew = ticket.renew;
 	if (ticket.expires_at != issued->expires_at ||
+	    ticket.cipher != CIPHER || ticket.terms.landed != LANDED ||
 	    memcmp(ticket.cipher_key, issued->cipher, SC_TICKET_KEY) != 0 ||
 	    memcmp(ticket.mac_key, issued->mac, SC_TICKET_KEY) != 0)
 		status = SESSCACHE_ECORRUPT;
@@ -249,7 +256,6 @@ START_TEST(ticket_opens_with_the_keys_it_was_issued_with)
 	ck_assert(is_same_key(&issued, &another));
 	ck_assert_mem_ne(issued.cipher, issued.mac, SC_TICKET_KEY);
 	ck_assert_uint_eq(stats().tickets_issued, 2);
-	ck_assert_uint_eq(stats().tickets_accepted, 2);
 	ck_assert_uint_eq(stats().tickets_refused, 0);
 	ck_assert_uint_eq(stats().unreadable, 0);
 	ck_assert_uint_eq(stats().key_rotations, 0);
@@ -326,7 +332,7 @@ START_TEST(old_keys_are_refused_though_nobody_can_replace_them)
 	ck_assert(is_same_key(&old, &newer));
 	now += LIFETIME;
 	ck_status(open_in(cache, &old, now, &renew), SESSCACHE_EBUSY);
-	ck_status(issue_in(cache, &newer, REALM, now), SESSCACHE_EBUSY);
+	ck_status(issue_in(cache, &newer, ASKED, now), SESSCACHE_EBUSY);
 	ck_assert_uint_gt(stats().busy, 0);
 	sc_lock_release(&ring->lock);
 	is_refused(&old, now);
@@ -337,32 +343,130 @@ END_TEST
 
 START_TEST(expired_ticket_is_refused)
 {
-	struct sc_ticket ticket = { .realm = REALM, .expires_at = START + 10 };
-	uint8_t name[SC_TICKET_NAME];
+	struct sc_ticket ticket = { .scope = { ASKED, LANDED },
+		.terms.open.asked = ASKED,
+		.expires_at = START + 10 };
+	uint8_t name[SC_TICKET_NAME], iv[SC_TICKET_IV];
 
-	ck_done(sc_cache_ticket_issue(cache, &ticket, name, START));
-	ck_done(sc_cache_ticket_open(cache, &ticket, name, START + 9));
+	ck_done(sc_cache_ticket_issue(cache, &ticket, name, iv, START));
+	ck_done(sc_cache_ticket_open(cache, &ticket, name, iv, START + 9));
 	ck_assert_uint_eq(ticket.expires_at, START + 10);
-	ck_status(sc_cache_ticket_open(cache, &ticket, name, START + 10),
+	ck_status(sc_cache_ticket_open(cache, &ticket, name, iv, START + 10),
 	    SESSCACHE_MISS);
 	ck_assert_uint_eq(stats().tickets_refused, 1);
-	ck_assert_uint_eq(stats().tickets_accepted, 1);
 }
 END_TEST
 
-START_TEST(ticket_of_another_realm_is_refused_and_counted)
+/* A ticket has room for 24 bits of what was asked. */
+START_TEST(ticket_that_asked_something_else_is_refused_and_counted)
 {
 	struct issued issued = issue(START);
 	unsigned bit;
 
-	for (bit = 0; bit < 64; bit++) {
-		issued.realm = REALM ^ UINT64_C(1) << bit;
+	for (bit = 0; bit < 24; bit++) {
+		issued.asked = ASKED ^ UINT64_C(1) << bit;
 		is_refused(&issued, START);
 	}
-	ck_assert_uint_eq(stats().realm_refused, 64);
+	issued.asked = 0;
+	is_refused(&issued, START);
+	ck_assert_uint_eq(stats().realm_refused, 25);
 	ck_assert_uint_eq(stats().tickets_refused, 0);
-	issued.realm = REALM;
+	issued.asked = ASKED | UINT64_C(1) << 24;
 	opens(&issued, START, false);
+}
+END_TEST
+
+START_TEST(ticket_that_asked_what_ends_in_zeroes_opens_for_that)
+{
+	struct issued issued;
+
+	ck_done(issue_in(cache, &issued, UINT64_C(1) << 40, START));
+	opens(&issued, START, false);
+	issued.asked = 0;
+	is_refused(&issued, START);
+}
+END_TEST
+
+/* Whether a ticket that was issued so opens on these terms. */
+static enum sesscache_status
+open_on(struct sc_ticket *ticket, const struct sc_terms *terms, uint32_t now)
+{
+	uint8_t name[SC_TICKET_NAME], iv[SC_TICKET_IV];
+
+	ticket->expires_at = START + TICKET;
+	ck_done(sc_cache_ticket_issue(cache, ticket, name, iv, now));
+	ticket->terms = *terms;
+	return sc_cache_ticket_open(cache, ticket, name, iv, now);
+}
+
+START_TEST(ticket_that_landed_elsewhere_is_refused_and_counted)
+{
+	struct sc_terms terms = { .open.asked = ASKED };
+	struct sc_ticket ticket = { .scope = { ASKED, LANDED } };
+	unsigned bit;
+
+	for (bit = 0; bit < 64; bit++) {
+		terms.open.landed = LANDED ^ UINT64_C(1) << bit;
+		if (terms.open.landed != 0)
+			ck_status(open_on(&ticket, &terms, START),
+			    SESSCACHE_MISS);
+	}
+	ck_assert_uint_eq(stats().realm_refused, 64);
+	ck_assert(!ticket.terms.wants_auth);
+	terms.open.landed = LANDED;
+	ck_done(open_on(&ticket, &terms, START));
+	terms.open.landed = 0; /* any */
+	ck_done(open_on(&ticket, &terms, START));
+	ck_assert_uint_eq(ticket.terms.landed, LANDED);
+}
+END_TEST
+
+START_TEST(ticket_with_client_authentication_has_terms_of_its_own)
+{
+	struct sc_terms terms = { .open.asked = ASKED };
+	struct sc_ticket ticket = { .scope = { ASKED + 1, LANDED },
+		.flags = SC_RECORD_AUTH | SC_RECORD_EMS | SC_RECORD_ONCE };
+
+	ck_status(open_on(&ticket, &terms, START), SESSCACHE_MISS);
+	ck_assert(ticket.terms.wants_auth);
+	ck_assert_uint_eq(stats().realm_refused, 0);
+	ck_assert_uint_eq(stats().tickets_refused, 0);
+	terms.auth.asked = ASKED + 1;
+	ck_done(open_on(&ticket, &terms, START));
+	ck_assert(!ticket.terms.wants_auth);
+	ck_assert_uint_eq(ticket.terms.flags, SC_RECORD_AUTH | SC_RECORD_EMS);
+	terms.refused = SC_RECORD_EMS;
+	ck_status(open_on(&ticket, &terms, START), SESSCACHE_MISS);
+	terms.auth.asked = 0; /* to work it out would be in vain */
+	ck_status(open_on(&ticket, &terms, START), SESSCACHE_MISS);
+	ck_assert(!ticket.terms.wants_auth);
+	ck_assert_uint_eq(stats().realm_refused, 2);
+}
+END_TEST
+
+START_TEST(ticket_of_what_lately_landed_elsewhere_is_refused)
+{
+	const struct sc_terms terms = { .open.asked = ASKED };
+	struct sc_ticket ticket = { .scope = { ASKED, LANDED } };
+
+	sc_cache_mislanded(cache, ASKED, 0, LANDED + 1, START);
+	ck_status(open_on(&ticket, &terms, START + 3599), SESSCACHE_MISS);
+	ck_assert_uint_eq(stats().realm_refused, 1);
+	ticket.scope.landed = LANDED + 1;
+	ck_done(open_on(&ticket, &terms, START + 3599));
+	ticket.scope.landed = LANDED;
+	ck_done(open_on(&ticket, &terms, START + 3600));
+}
+END_TEST
+
+START_TEST(ticket_that_is_opened_is_counted_by_the_caller)
+{
+	struct issued issued = issue(START);
+
+	opens(&issued, START, false);
+	ck_assert_uint_eq(stats().tickets_accepted, 0);
+	sc_cache_count(cache, SC_EVENT_TICKET_ACCEPTED);
+	ck_assert_uint_eq(stats().tickets_accepted, 1);
 }
 END_TEST
 
@@ -374,10 +478,10 @@ START_TEST(record_of_another_realm_is_counted)
 		.data = (const uint8_t *)"session",
 		.data_len = 7,
 		.ttl_seconds = 60,
-		.realm = REALM };
+		.scope = { ASKED, LANDED } };
 	struct sc_lookup lookup = { .id = id,
 		.id_len = sizeof(id),
-		.realm = REALM + 1,
+		.terms.open.asked = ASKED + 1,
 		.buf = buf,
 		.size = sizeof(buf) };
 
@@ -388,7 +492,7 @@ START_TEST(record_of_another_realm_is_counted)
 	ck_assert_uint_eq(stats().realm_refused, 2);
 	sc_cache_count(cache, SC_EVENT_REALM);
 	ck_assert_uint_eq(stats().realm_refused, 3);
-	lookup.realm = REALM;
+	lookup.terms.open.asked = ASKED;
 	ck_done(sc_cache_get(cache, &lookup, START));
 	ck_assert_uint_eq(stats().realm_refused, 3);
 }
@@ -419,21 +523,38 @@ START_TEST(names_that_were_never_issued_are_refused)
 }
 END_TEST
 
-/* The name of a key, an expiry and a realm show through nothing. */
+/* The name of a key, an expiry and what was asked show through nothing. */
 START_TEST(names_tell_nothing)
 {
 	struct issued a, b;
 	int i, same = 0;
 
-	ck_done(issue_in(cache, &a, REALM, START));
-	ck_done(issue_in(cache, &b, REALM + 1, START));
+	ck_done(issue_in(cache, &a, ASKED, START));
+	ck_done(issue_in(cache, &b, ASKED + 1, START));
 	for (i = 0; i < SC_TICKET_NAME; i++)
 		same += a.name[i] == b.name[i] ? 1 : 0;
 	ck_assert_int_le(same, 8);
-	ck_done(issue_in(cache, &b, REALM, START + 1));
+	ck_done(issue_in(cache, &b, ASKED, START + 1));
 	for (i = same = 0; i < SC_TICKET_NAME; i++)
 		same += a.name[i] == b.name[i] ? 1 : 0;
 	ck_assert_int_le(same, 8);
+}
+END_TEST
+
+START_TEST(ivs_differ_and_are_of_their_ticket)
+{
+	struct issued a = issue(START), b = issue(START);
+	int i, same = 0;
+
+	ck_assert_mem_eq(a.name, b.name, SC_TICKET_NAME);
+	for (i = 0; i < SC_TICKET_IV; i++)
+		same += a.iv[i] == b.iv[i] ? 1 : 0;
+	ck_assert_int_le(same, 8);
+	for (i = 0; i < 8 * SC_TICKET_IV; i++) {
+		b = a;
+		b.iv[i / 8] ^= (uint8_t)(1 << i % 8);
+		is_refused(&b, START); /* it says that it landed elsewhere */
+	}
 }
 END_TEST
 
@@ -444,7 +565,7 @@ START_TEST(ticket_of_another_cache_is_refused)
 	bool renew;
 	int i;
 
-	ck_done(issue_in(other, &there, REALM, START));
+	ck_done(issue_in(other, &there, ASKED, START));
 	ck_assert(!is_same_key(&here, &there));
 	for (i = 0; i < 4; i++) { /* one thread, in turn */
 		opens(&here, START, false);
@@ -456,25 +577,39 @@ START_TEST(ticket_of_another_cache_is_refused)
 }
 END_TEST
 
-START_TEST(realm_is_a_keyed_hash_of_any_length)
+START_TEST(hash_is_keyed_and_of_all_bytes)
 {
 	enum { LONGEST = 1024 };
-	static uint64_t realms[LONGEST + 1];
+	static uint64_t hashes[LONGEST + 1];
 	static const uint8_t zeroes[LONGEST];
 	struct sc_cache *other = open_cache("other", LIFETIME);
 	size_t i, j;
 
 	for (i = 0; i <= LONGEST; i++) {
-		realms[i] = sc_cache_realm(cache, zeroes, i);
-		ck_assert_uint_ne(realms[i], 0);
-		ck_assert_uint_eq(realms[i], sc_cache_realm(cache, zeroes, i));
-		ck_assert_uint_ne(realms[i], sc_cache_realm(other, zeroes, i));
+		hashes[i] = sc_cache_hash(cache, zeroes, i);
+		ck_assert_uint_ne(hashes[i], 0);
+		ck_assert_uint_eq(hashes[i], sc_cache_hash(cache, zeroes, i));
+		ck_assert_uint_ne(hashes[i], sc_cache_hash(other, zeroes, i));
 		for (j = 0; j < i; j++) {
-			if (realms[i] == realms[j])
+			if (hashes[i] == hashes[j])
 				ck_abort_msg("%zu bytes as %zu", i, j);
 		}
 	}
 	sc_cache_close(other);
+}
+END_TEST
+
+START_TEST(hash_is_of_64_kib_at_the_most)
+{
+	static uint8_t bytes[SC_HASH_MAX + 1];
+	uint64_t whole = sc_cache_hash(cache, bytes, SC_HASH_MAX);
+
+	ck_assert_uint_ne(whole, 0);
+	ck_assert_uint_ne(whole, sc_cache_hash(cache, bytes, SC_HASH_MAX - 1));
+	ck_assert_uint_ne(whole, sc_cache_hash(cache, bytes, 0));
+	ck_assert_uint_eq(sc_cache_hash(cache, bytes, SC_HASH_MAX + 1), 0);
+	bytes[SC_HASH_MAX - 1] = 1;
+	ck_assert_uint_ne(whole, sc_cache_hash(cache, bytes, SC_HASH_MAX));
 }
 END_TEST
 
@@ -486,7 +621,7 @@ START_TEST(clock_that_goes_back_an_hour_does_no_harm)
 	struct issued issued, other;
 	uint32_t at;
 
-	is_refused(&(struct issued){ .realm = REALM }, now); /* replaces all */
+	is_refused(&(struct issued){ .asked = ASKED }, now); /* replaces all */
 	issued = issue(now);
 	ck_assert_uint_eq(stats().key_rotations, 1);
 	for (at = now - 3600; at < now + LIFETIME; at += 50) {
@@ -538,11 +673,11 @@ START_TEST(handles_with_other_lifetimes_do_not_rotate_for_ever)
 
 	for (i = 1; i <= 5; i++) {
 		now = START + (uint32_t)i * LIFETIME;
-		ck_done(issue_in(slow, &issued, REALM, now));
+		ck_done(issue_in(slow, &issued, ASKED, now));
 		ck_assert_uint_eq(stats().key_rotations, (uint64_t)i - 1);
 		opens(&issued, now, true);
-		ck_done(issue_in(cache, &issued, REALM, now));
-		ck_done(issue_in(slow, &issued, REALM, now));
+		ck_done(issue_in(cache, &issued, ASKED, now));
+		ck_done(issue_in(slow, &issued, ASKED, now));
 		opens(&issued, now, false);
 		ck_assert_uint_eq(stats().key_rotations, (uint64_t)i);
 	}
@@ -556,7 +691,7 @@ START_TEST(keys_without_a_lifetime_stay)
 	struct issued issued;
 	bool renew = true;
 
-	ck_done(issue_in(lasting, &issued, REALM, START));
+	ck_done(issue_in(lasting, &issued, ASKED, START));
 	ck_done(open_in(lasting, &issued, START + TICKET - 1, &renew));
 	ck_assert(!renew);
 	sc_cache_close(lasting);
@@ -821,13 +956,13 @@ END_TEST
 /* What a thread borrowed is its own copy: it must not outlive the key. */
 START_TEST(copy_of_a_thread_forgets_retired_keys)
 {
-	struct sc_ticket ticket = { .realm = REALM,
+	struct sc_ticket ticket = { .scope = { ASKED, LANDED },
 		.expires_at = START + TICKET };
 	const struct sc_ring_body *body;
-	uint8_t name[SC_TICKET_NAME];
+	uint8_t name[SC_TICKET_NAME], iv[SC_TICKET_IV];
 	struct issued issued;
 
-	ck_done(sc_cache_ticket_issue(cache, &ticket, name, START));
+	ck_done(sc_cache_ticket_issue(cache, &ticket, name, iv, START));
 	body = (const void *)(ticket.cipher_key -
 	    offsetof(struct sc_ring_body, keys[SESSCACHE_KEY_CURRENT].cipher));
 	issued = issue(START);
@@ -972,7 +1107,7 @@ START_TEST(rings_of_two_caches_at_one_turn_are_told_apart)
 	(void)munmap(mapped, bytes);
 	for (i = 0; i < 4; i++) { /* one thread, in turn */
 		here = issue(START);
-		ck_done(issue_in(other, &there, REALM, START));
+		ck_done(issue_in(other, &there, ASKED, START));
 		ck_assert(!is_same_key(&here, &there));
 		opens(&here, START, false);
 		ck_done(open_in(other, &there, START, &renew));
@@ -1046,7 +1181,7 @@ issue_patiently(struct issued *issued, uint32_t now)
 	int i;
 
 	for (i = 0; i < 1000; i++) { /* a host with less to do comes */
-		status = issue_in(cache, issued, REALM, now);
+		status = issue_in(cache, issued, ASKED, now);
 		if (status != SESSCACHE_EBUSY)
 			break;
 	}
@@ -1069,7 +1204,7 @@ notice(void *arg)
 		failed_if(issue_patiently(&issued, now) != SESSCACHE_OK);
 		meet(3 * i - 1);
 		failed_if(open_in(cache, &issued, now, &renew) != SESSCACHE_OK);
-		failed_if(issue_in(cache, &issued, REALM, now) != SESSCACHE_OK);
+		failed_if(issue_in(cache, &issued, ASKED, now) != SESSCACHE_OK);
 		memcpy(shared->keys[me], issued.cipher, SC_TICKET_KEY);
 		meet(3 * i);
 		for (j = 0; j < PROCESSES; j++)
@@ -1246,7 +1381,7 @@ issue_and_open(void *arg)
 	bool renew;
 
 	while (!atomic_load(&ended)) {
-		status = issue_in(cache, &issued, REALM,
+		status = issue_in(cache, &issued, ASKED,
 		    atomic_load(&clock_now));
 		if (status == SESSCACHE_OK)
 			status = open_in(cache, &issued,
@@ -1302,12 +1437,22 @@ add_tickets(TCase *tc)
 	tcase_add_test(tc, key_that_nobody_replaced_in_time_lives_no_longer);
 	tcase_add_test(tc, old_keys_are_refused_though_nobody_can_replace_them);
 	tcase_add_test(tc, expired_ticket_is_refused);
-	tcase_add_test(tc, ticket_of_another_realm_is_refused_and_counted);
+	tcase_add_test(tc,
+	    ticket_that_asked_something_else_is_refused_and_counted);
+	tcase_add_test(tc,
+	    ticket_that_asked_what_ends_in_zeroes_opens_for_that);
+	tcase_add_test(tc, ticket_that_landed_elsewhere_is_refused_and_counted);
+	tcase_add_test(tc,
+	    ticket_with_client_authentication_has_terms_of_its_own);
+	tcase_add_test(tc, ticket_of_what_lately_landed_elsewhere_is_refused);
+	tcase_add_test(tc, ticket_that_is_opened_is_counted_by_the_caller);
+	tcase_add_test(tc, ivs_differ_and_are_of_their_ticket);
 	tcase_add_test(tc, record_of_another_realm_is_counted);
 	tcase_add_test(tc, names_that_were_never_issued_are_refused);
 	tcase_add_test(tc, names_tell_nothing);
 	tcase_add_test(tc, ticket_of_another_cache_is_refused);
-	tcase_add_test(tc, realm_is_a_keyed_hash_of_any_length);
+	tcase_add_test(tc, hash_is_keyed_and_of_all_bytes);
+	tcase_add_test(tc, hash_is_of_64_kib_at_the_most);
 }
 
 static void

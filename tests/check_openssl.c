@@ -211,7 +211,7 @@ struct stored {
 	uint8_t *der;
 	size_t size;
 	size_t len;
-	uint64_t realm;
+	struct sc_scope scope;
 };
 
 static int
@@ -226,7 +226,7 @@ copy_stored(const struct sc_scanned *scanned, void *arg)
 	ck_assert_uint_le(scanned->data_len, stored->size);
 	memcpy(stored->der, scanned->data, scanned->data_len);
 	stored->len = scanned->data_len;
-	stored->realm = scanned->realm;
+	stored->scope = scanned->scope;
 	return 1;
 }
 
@@ -248,7 +248,7 @@ stored_der(const struct visit *seen, uint8_t *der, size_t size)
 	return find_stored(seen, der, size).len;
 }
 
-/* Replace the bytes of a session; its realm stays. */
+/* Replace the bytes of a session; what it belongs to stays. */
 static void
 store_der(const struct visit *under, const uint8_t *der, size_t len)
 {
@@ -259,7 +259,7 @@ store_der(const struct visit *under, const uint8_t *der, size_t len)
 		.data_len = len,
 		.ttl_seconds = 3600 };
 
-	in.realm = find_stored(under, old, sizeof(old)).realm;
+	in.scope = find_stored(under, old, sizeof(old)).scope;
 	ck_assert_int_eq(sc_cache_put(cache->cache, &in, sc_now()),
 	    SESSCACHE_OK);
 }

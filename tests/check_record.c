@@ -38,7 +38,17 @@ static const struct {
 	{ "written later", { .write_number = SEQ + 128 }, 12 },
 	{ "written much later", { .write_number = SEQ + (UINT64_C(1) << 55) },
 	    18 },
-	{ "of a realm", { .write_number = SEQ, .realm = UINT64_MAX }, 19 },
+	{ "for one use, authenticated, maybe with an extended secret",
+	    { .flags = SC_RECORD_ONCE | SC_RECORD_AUTH | SC_RECORD_EMS,
+		.write_number = SEQ },
+	    11 },
+	{ "that asked and landed",
+	    { .flags = SC_RECORD_FLAGS,
+		.write_number = SEQ,
+		.scope = { UINT64_MAX, 1 } },
+	    27 },
+	{ "that only asked", { .write_number = SEQ, .scope = { 1, 0 } }, 27 },
+	{ "that only landed", { .write_number = SEQ, .scope = { 0, 1 } }, 27 },
 	{ "aliased",
 	    { .write_number = SEQ, .alias = 7, .id = an_id, .id_len = 1 }, 21 },
 	{ "aliased, longest",
@@ -46,7 +56,7 @@ static const struct {
 		.alias = UINT64_MAX,
 		.id = an_id,
 		.id_len = SESSCACHE_ID_MAX_LEN,
-		.realm = 1 },
+		.scope = { 1, 2 } },
 	    SC_RECORD_HEAD_MAX },
 };
 
@@ -80,7 +90,8 @@ START_TEST(what_is_written_is_read)
 	ck_assert_uint_eq(record.expires_at, want->expires_at);
 	ck_assert_uint_eq(record.ttl_seconds, want->ttl_seconds);
 	ck_assert_uint_eq(record.write_number, want->write_number);
-	ck_assert_uint_eq(record.realm, want->realm);
+	ck_assert_uint_eq(record.scope.asked, want->scope.asked);
+	ck_assert_uint_eq(record.scope.landed, want->scope.landed);
 	ck_assert_uint_eq(record.id_len, want->id_len);
 	ck_assert(
 	    want->id == NULL || memcmp(record.id, want->id, want->id_len) == 0);
@@ -88,8 +99,7 @@ START_TEST(what_is_written_is_read)
 	ck_assert_uint_eq(record.sealed_len, BODY);
 	ck_assert(sc_record_peek(bytes, len, &flags, &expires_at));
 	ck_assert_uint_eq(expires_at, want->expires_at);
-	ck_assert_uint_eq(flags & (SC_RECORD_TICKET | SC_RECORD_REGULAR),
-	    want->flags);
+	ck_assert_uint_eq(flags & SC_RECORD_FLAGS, want->flags);
 }
 END_TEST
 
@@ -136,6 +146,7 @@ END_TEST
 
 /* Flags; epoch, expiry and lifetime; difference. */
 #define FIXED 1, 0, 0, 0, 2, 0, 0, 0, 3
+#define ZEROES8 0, 0, 0, 0, 0, 0, 0, 0
 #define TAG16 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1
 
 static const struct {
@@ -147,22 +158,22 @@ static const struct {
 	{ "nothing", SESSCACHE_ECORRUPT, 0, { 0 } },
 	{ "no data", SESSCACHE_OK, 27, { 0, FIXED, 0, TAG16 } },
 	{ "a tag too short", SESSCACHE_ECORRUPT, 26, { 0, FIXED, 0, TAG16 } },
-	{ "unknown flag 4", SESSCACHE_ECORRUPT, 27, { 0x04, FIXED, 0, TAG16 } },
-	{ "unknown flag 8", SESSCACHE_ECORRUPT, 27, { 0x08, FIXED, 0, TAG16 } },
-	{ "unknown flag 16", SESSCACHE_ECORRUPT, 27,
-	    { 0x10, FIXED, 0, TAG16 } },
 	{ "unknown flag 32", SESSCACHE_ECORRUPT, 27,
 	    { 0x20, FIXED, 0, TAG16 } },
-	{ "both known flags", SESSCACHE_OK, 27, { 0x03, FIXED, 0, TAG16 } },
+	{ "all known flags", SESSCACHE_OK, 27, { 0x1f, FIXED, 0, TAG16 } },
 	{ "endless difference", SESSCACHE_ECORRUPT, 40,
 	    { 0, FIXED, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
 		TAG16 } },
 	{ "longest difference", SESSCACHE_OK, 34,
 	    { 0, FIXED, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f,
 		TAG16 } },
-	{ "realm of 0", SESSCACHE_ECORRUPT, 35,
-	    { 0x40, FIXED, 0, 0, 0, 0, 0, 0, 0, 0, 0, TAG16 } },
-	{ "realm", SESSCACHE_OK, 35,
+	{ "neither asked nor landed", SESSCACHE_ECORRUPT, 43,
+	    { 0x40, FIXED, 0, ZEROES8, ZEROES8, TAG16 } },
+	{ "asked", SESSCACHE_OK, 43,
+	    { 0x40, FIXED, 0, 0, 0, 0, 0, 0, 0, 0, 1, ZEROES8, TAG16 } },
+	{ "landed", SESSCACHE_OK, 43,
+	    { 0x40, FIXED, 0, ZEROES8, 0, 0, 0, 0, 0, 0, 0, 1, TAG16 } },
+	{ "asked, and no more", SESSCACHE_ECORRUPT, 35,
 	    { 0x40, FIXED, 0, 0, 0, 0, 0, 0, 0, 0, 1, TAG16 } },
 	{ "alias of 0", SESSCACHE_ECORRUPT, 37,
 	    { 0x80, 0, 0, 0, 0, 0, 0, 0, 0, FIXED, 0, 1, 'a', TAG16 } },
@@ -219,7 +230,7 @@ START_TEST(random_bytes_are_read_within_their_bounds)
 		ck_assert_ptr_nonnull(bytes);
 		test_fill(bytes, len, test_random(&state));
 		if (len > 0 && i % 2 == 0) /* else mostly unknown flags */
-			bytes[0] &= 0xc3;
+			bytes[0] &= 0xdf;
 		(void)sc_record_peek(bytes, len, &flags, &expires_at);
 		if (sc_record_decode(&record, SEQ, bytes, len) ==
 		    SESSCACHE_OK) {

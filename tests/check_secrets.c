@@ -37,7 +37,7 @@ enum {
 	MANY = 500,
 	SMALL = 1 << 20, /* bytes of a cache with one shard */
 	TIMEOUT = 3600,  /* seconds, as test_cache() has it */
-	REALM = 77,
+	ASKED = 77,
 	NUMBERS = 16, /* writes that a thief tries */
 };
 
@@ -122,6 +122,7 @@ tell_cache_keys(struct sc_keys *keys)
 
 	tell("key of places", keys->address.place, 16);
 	tell("key of aliases", keys->address.alias, 16);
+	tell("key of realms", keys->address.realm, 16);
 	tell("key of names", keys->address.name, 16);
 	for (i = 0; i < SC_EPOCHS; i++) {
 		if (atomic_load(&keys->epochs[i].number) != 0)
@@ -1165,11 +1166,12 @@ thief_finds_ticket_key(const uint8_t *key)
 START_TEST(ticket_key_that_was_retired_is_nowhere)
 {
 	struct sc_cache *cache = test_cache("cache", SMALL, 1);
-	struct sc_ticket ticket = { .realm = REALM, .expires_at = TIMEOUT };
-	uint8_t name[SC_TICKET_NAME], key[SC_TICKET_KEY];
+	struct sc_ticket ticket = { .scope = { ASKED, ASKED },
+		.expires_at = TIMEOUT };
+	uint8_t name[SC_TICKET_NAME], iv[SC_TICKET_IV], key[SC_TICKET_KEY];
 	uint64_t removed;
 
-	ck_done(sc_cache_ticket_issue(cache, &ticket, name, 10));
+	ck_done(sc_cache_ticket_issue(cache, &ticket, name, iv, 10));
 	memcpy(key, ticket.cipher_key, sizeof(key));
 	ck_assert(thief_finds_ticket_key(key));
 	ck_done(sc_cache_rotate_keys(cache, 10));
@@ -1386,7 +1388,7 @@ look_up_forged(struct sc_cache *cache, const uint8_t *real, unsigned count)
 {
 	uint8_t id[SESSCACHE_ID_MAX_LEN];
 	struct sc_lookup lookup = { .id = id, .buf = known->buf, .size = LONG };
-	struct sc_ticket ticket = { .realm = REALM };
+	struct sc_ticket ticket = { .terms.open.asked = ASKED };
 	uint64_t state = 5;
 	unsigned i;
 
@@ -1399,7 +1401,8 @@ look_up_forged(struct sc_cache *cache, const uint8_t *real, unsigned count)
 			ck_status(sc_cache_get(cache, &lookup, 10),
 			    SESSCACHE_MISS);
 		else
-			ck_status(sc_cache_ticket_open(cache, &ticket, id, 10),
+			ck_status(sc_cache_ticket_open(cache, &ticket, id,
+				      id + SC_TICKET_NAME, 10),
 			    SESSCACHE_MISS);
 	}
 }

@@ -1446,6 +1446,31 @@ START_TEST(control_file_of_another_world_is_refused_or_made_anew)
 }
 END_TEST
 
+/* Nobody has it, and no program to come will read it. */
+START_TEST(control_file_of_an_older_format_is_made_anew_with_a_sentence)
+{
+	struct sc_store_config config = usual_config();
+	struct sc_store_opened opened;
+
+	ck_done(put(0, SESSCACHE_NEWCOMER, 1, 0, USUAL));
+	close_store();
+	overwrite("control", offsetof(struct sc_control, format), 1,
+	    SC_FORMAT - 1);
+	config.create = false;
+	ck_status(open_as(&config, NULL), SESSCACHE_ECORRUPT);
+	config.create = true;
+	ck_done(open_as(&config, &opened));
+	ck_assert(opened.created);
+	ck_assert_ptr_nonnull(
+	    strstr(opened.repaired, "has format 2, this program 3"));
+	ck_assert(is_gone(0, 1));
+	close_store();
+	ck_done(open_as(&config, &opened));
+	ck_assert(!opened.created);
+	ck_assert_str_eq(opened.repaired, "");
+}
+END_TEST
+
 static const struct {
 	const char *name;
 	const char *file;
@@ -1923,6 +1948,8 @@ add_opening(Suite *suite)
 	tcase_add_test(tc, nothing_is_made_without_create);
 	tcase_add_loop_test(tc, damaged_file_is_made_anew_or_refused, 0,
 	    N_OF(damage_cases));
+	tcase_add_test(tc,
+	    control_file_of_an_older_format_is_made_anew_with_a_sentence);
 	tcase_add_loop_test(tc,
 	    control_file_of_another_world_is_refused_or_made_anew, 0,
 	    N_OF(header_cases));

@@ -16,6 +16,7 @@ unit_tests = \
 	tests/check_hostile \
 	tests/check_journal \
 	tests/check_keyring \
+	tests/check_landings \
 	tests/check_lifetime \
 	tests/check_mend \
 	tests/check_openssl \
@@ -38,6 +39,7 @@ thread_tests = \
 	tests/check_fork \
 	tests/check_handle \
 	tests/check_keyring \
+	tests/check_landings \
 	tests/check_openssl \
 	tests/check_platform \
 	tests/check_seal \

@@ -14,9 +14,10 @@
 
 const char fuzz_name[] = "address";
 
-enum { NOW = 1000, EXPIRES_AT = 2000, REALM = 7 };
+enum { NOW = 1000, EXPIRES_AT = 2000, ASKED = 7, LANDED = 8 };
 
-static const struct sc_address_keys fixed = { "place", "alias", "name" };
+static const struct sc_address_keys fixed = { "place", "alias", "realm",
+	"name" };
 static const struct sc_address address = { &fixed, 1 };
 
 static void
@@ -54,11 +55,11 @@ check_decoded(const uint8_t *id, size_t len)
 	}
 }
 
-/* Any bytes have a hash, the same each time, and another one as a realm. */
+/* Any bytes have a hash, the same each time, and another one as no alias. */
 static void
 check_hash(struct fuzz_input *in)
 {
-	uint64_t alias = 0, again = 0, realm = 0;
+	uint64_t alias = 0, again = 0, number = 0;
 	unsigned shard, same;
 	const uint8_t *id;
 	size_t len;
@@ -70,8 +71,8 @@ check_hash(struct fuzz_input *in)
 	MUST(
 	    sc_address_alias(&address, id, len, &again, &same) == SESSCACHE_OK);
 	MUST(alias != 0 && alias == again && shard == same);
-	MUST(sc_address_realm(&address, id, len, &realm) == SESSCACHE_OK);
-	MUST(realm != 0 && realm != alias);
+	MUST(sc_address_hash(&address, id, len, &number) == SESSCACHE_OK);
+	MUST(number != 0 && number != alias);
 }
 
 static void
@@ -125,40 +126,46 @@ open_cache(void)
 static void
 check_ticket(struct fuzz_input *in)
 {
-	struct sc_ticket ticket = { .realm = REALM, .expires_at = EXPIRES_AT };
+	struct sc_ticket ticket = { .scope = { ASKED, LANDED },
+		.expires_at = EXPIRES_AT };
 	uint32_t now = NOW + (uint32_t)fuzz_number(in, 2);
-	uint8_t name[SC_TICKET_NAME], plain[SC_TICKET_NAME];
+	uint8_t said[SC_ADDRESS_NAME], plain[SC_ADDRESS_NAME];
+	uint8_t *iv = said + SC_TICKET_NAME;
 	enum sesscache_status status;
 	bool changed;
 
 	if (cache == NULL)
 		open_cache();
-	MUST(sc_cache_ticket_issue(cache, &ticket, name, NOW) == SESSCACHE_OK);
-	MUST(sc_address_read_name(&real, name, plain) == SESSCACHE_OK);
+	MUST(sc_cache_ticket_issue(cache, &ticket, said, iv, NOW) ==
+	    SESSCACHE_OK);
+	MUST(sc_address_read_name(&real, said, plain) == SESSCACHE_OK);
 	changed = fuzz_edit(in, plain, sizeof(plain));
-	MUST(sc_address_name(&real, plain, name) == SESSCACHE_OK);
+	MUST(sc_address_name(&real, plain, said) == SESSCACHE_OK);
+	ticket.terms.open = ticket.scope;
 	ticket.expires_at = 0;
 	ticket.cipher_key = ticket.mac_key = NULL;
-	status = sc_cache_ticket_open(cache, &ticket, name, now);
+	status = sc_cache_ticket_open(cache, &ticket, said, iv, now);
 	MUST(status == SESSCACHE_OK || status == SESSCACHE_MISS);
 	if (!changed)
 		MUST((status == SESSCACHE_OK) == (now < EXPIRES_AT));
 	if (status == SESSCACHE_OK)
 		MUST(ticket.expires_at > now && ticket.cipher_key != NULL &&
-		    ticket.mac_key != NULL);
+		    ticket.mac_key != NULL && ticket.terms.landed == LANDED &&
+		    (ticket.terms.flags & SC_RECORD_AUTH) == 0);
 }
 
-/* A name of any bytes. */
+/* A name and an IV of any bytes. */
 static void
 check_forged(struct fuzz_input *in)
 {
-	struct sc_ticket ticket = { .realm = fuzz_number(in, 8) };
-	uint8_t name[SC_TICKET_NAME] = "";
+	struct sc_ticket ticket = { .terms.open.asked = fuzz_number(in, 8) };
+	uint8_t said[SC_ADDRESS_NAME] = "";
 
 	if (cache == NULL)
 		open_cache();
-	(void)fuzz_edit(in, name, sizeof(name));
-	MUST(sc_cache_ticket_open(cache, &ticket, name, NOW) == SESSCACHE_MISS);
+	(void)fuzz_edit(in, said, sizeof(said));
+	MUST(sc_cache_ticket_open(cache, &ticket, said, said + SC_TICKET_NAME,
+		 NOW) == SESSCACHE_MISS);
 }
 
 int

@@ -19,6 +19,8 @@ const char fuzz_name[] = "control";
 
 enum {
 	NOW = 1000,
+	ASKED = 7,
+	LANDED = 8,
 	/* What an input asks for. */
 	FIX_SUM = 0x01,    /* as whoever made these bytes would */
 	TRUNCATE = 0x02,   /* or let it grow */
@@ -73,10 +75,10 @@ begin(void)
 {
 	struct sc_cache *cache = fuzz_cache(fuzz_dir());
 	struct sc_ticket ticket = { .expires_at = NOW + 1 };
-	uint8_t key_name[SC_TICKET_NAME];
+	uint8_t key_name[SC_TICKET_NAME], iv[SC_TICKET_IV];
 	char name[32];
 
-	MUST(sc_cache_ticket_issue(cache, &ticket, key_name, NOW) ==
+	MUST(sc_cache_ticket_issue(cache, &ticket, key_name, iv, NOW) ==
 	    SESSCACHE_OK);
 	MUST(put(cache, known_id, sizeof(known_id)) == SESSCACHE_OK);
 	MUST(get(cache, known_id, sizeof(known_id)) == SESSCACHE_OK);
@@ -109,8 +111,11 @@ static void
 use(struct sc_cache *cache)
 {
 	struct sc_ticket_key keys[SESSCACHE_KEYS_MAX];
-	struct sc_ticket ticket = { .expires_at = NOW + 1 };
+	struct sc_ticket ticket = { .scope = { ASKED, LANDED },
+		.terms.open = { ASKED, LANDED },
+		.expires_at = NOW + 1 };
 	uint8_t id[SESSCACHE_ID_LEN], name[SC_TICKET_NAME] = "";
+	uint8_t iv[SC_TICKET_IV] = "";
 	struct sesscache_stats stats;
 	uint32_t created_at;
 	uint64_t removed;
@@ -121,8 +126,10 @@ use(struct sc_cache *cache)
 	    put(cache, id, sizeof(id)) == SESSCACHE_OK)
 		check(get(cache, id, sizeof(id)));
 	check(put(cache, known_id, sizeof(known_id)));
-	check(sc_cache_ticket_issue(cache, &ticket, name, NOW));
-	check(sc_cache_ticket_open(cache, &ticket, name, NOW));
+	check(sc_cache_ticket_issue(cache, &ticket, name, iv, NOW));
+	check(sc_cache_ticket_open(cache, &ticket, name, iv, NOW));
+	sc_cache_mislanded(cache, ASKED, 0, LANDED, NOW);
+	check(sc_cache_ticket_open(cache, &ticket, name, iv, NOW));
 	check(sc_cache_keys(cache, keys, &n, NOW));
 	n = 100;
 	check(sc_cache_scan(cache, visit, &n));

@@ -17,10 +17,9 @@ const char fuzz_name[] = "hello";
 
 enum {
 	TICKET_MAX = 2048, /* bytes */
-	IV = 16,
 	TAG = 32,
 	BLOCK = 16,
-	HEAD = SC_TICKET_NAME + IV,
+	HEAD = SC_TICKET_NAME + SC_TICKET_IV,
 	WHOLE = 15, /* one input in so many, of those that could be */
 };
 
@@ -37,6 +36,7 @@ static struct fuzz_endpoint endpoints[KINDS] = {
 static struct {
 	uint8_t der[TICKET_MAX];
 	size_t len;
+	uint16_t cipher;
 } sealed[KINDS];
 
 /* --- tickets ------------------------------------------------------------- */
@@ -61,15 +61,17 @@ crypt_cbc(int encrypt, const uint8_t *key, const uint8_t *iv, uint8_t *bytes,
 static void
 open_own(enum kind kind)
 {
-	struct sc_ticket keys = { .realm = endpoints[TLS12_ID].stored.realm };
+	const struct sc_scope scope = endpoints[TLS12_ID].stored.scope;
+	struct sc_ticket keys = { .terms = { .open = scope, .auth = scope } };
 	size_t len;
 	const uint8_t *ticket = fuzz_token(&endpoints[kind], &len);
 
 	MUST(sc_cache_ticket_open(fuzz_tls_handle->cache, &keys, ticket,
-		 sc_now()) == SESSCACHE_OK);
+		 ticket + SC_TICKET_NAME, sc_now()) == SESSCACHE_OK);
 	MUST(len > HEAD + TAG && len <= TICKET_MAX);
 	len -= HEAD + TAG;
 	memcpy(sealed[kind].der, ticket + HEAD, len);
+	sealed[kind].cipher = keys.cipher;
 	sealed[kind].len = (size_t)crypt_cbc(0, keys.cipher_key,
 	    ticket + SC_TICKET_NAME, sealed[kind].der, len);
 }
@@ -90,20 +92,23 @@ enum { OTHER_REALM = 0x01, EXPIRED = 0x02, OTHER_KEY = 0x04, CUT = 0x08 };
 
 /* Seal len bytes, in room for more, into a ticket; its length. */
 static size_t
-seal(uint8_t *ticket, const uint8_t *der, size_t len, unsigned wrong)
+seal(uint8_t *ticket, enum kind kind, const uint8_t *der, size_t len,
+    unsigned wrong)
 {
-	struct sc_ticket keys = { .realm = endpoints[TLS12_ID].stored.realm };
+	const struct sc_record_in *stored = &endpoints[TLS12_ID].stored;
+	struct sc_ticket keys = { .scope = stored->scope,
+		.flags = stored->flags & (SC_RECORD_AUTH | SC_RECORD_EMS),
+		.cipher = sealed[kind].cipher };
 	uint32_t now = sc_now();
 	uint8_t mac_key[SC_TICKET_KEY];
 	size_t tag_len = 0;
 
-	keys.realm += (wrong & OTHER_REALM) != 0;
+	keys.scope.asked += (wrong & OTHER_REALM) != 0;
 	keys.expires_at = (wrong & EXPIRED) != 0 ? now : now + 3600;
 	MUST(sc_cache_ticket_issue(fuzz_tls_handle->cache, &keys, ticket,
-		 now) == SESSCACHE_OK);
+		 ticket + SC_TICKET_NAME, now) == SESSCACHE_OK);
 	memcpy(mac_key, keys.mac_key, sizeof(mac_key));
 	mac_key[0] ^= (wrong & OTHER_KEY) != 0;
-	memset(ticket + SC_TICKET_NAME, 0x5a, IV);
 	memcpy(ticket + HEAD, der, len);
 	len = HEAD +
 	    (size_t)crypt_cbc(1, keys.cipher_key, ticket + SC_TICKET_NAME,
@@ -220,7 +225,7 @@ bring_sealed(enum kind kind, struct fuzz_input *in)
 	} else {
 		changed = fuzz_edit(in, der, len);
 	}
-	ticket_len = seal(ticket, der, len, how);
+	ticket_len = seal(ticket, kind, der, len, how);
 	if ((how & CUT) != 0)
 		ticket_len -= 1 + fuzz_number(in, 1) % ticket_len;
 	answer = fuzz_bring(&endpoints[kind], ticket, ticket_len);

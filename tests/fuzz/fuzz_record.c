@@ -39,7 +39,9 @@ is_same(const struct sc_record *a, const struct sc_record *b)
 	return a->flags == b->flags && a->alias == b->alias &&
 	    a->epoch == b->epoch && a->expires_at == b->expires_at &&
 	    a->ttl_seconds == b->ttl_seconds &&
-	    a->write_number == b->write_number && a->realm == b->realm &&
+	    a->write_number == b->write_number &&
+	    a->scope.asked == b->scope.asked &&
+	    a->scope.landed == b->scope.landed &&
 	    a->sealed_len == b->sealed_len && is_same_id(a, b);
 }
 
@@ -80,8 +82,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (status == SESSCACHE_OK) {
 		check_bounds(&record, in.at, in.left);
 		MUST(peeked && expires_at == record.expires_at);
-		MUST((flags & (SC_RECORD_TICKET | SC_RECORD_REGULAR)) ==
-		    record.flags);
+		MUST((flags & SC_RECORD_FLAGS) == record.flags);
 		check_round_trip(&record, seq, in.at);
 	}
 	return 0;

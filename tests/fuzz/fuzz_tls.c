@@ -49,7 +49,7 @@ keep_stored(const struct sc_scanned *scanned, void *arg)
 		.data = endpoint->data,
 		.data_len = scanned->data_len,
 		.ttl_seconds = 3600,
-		.realm = scanned->realm,
+		.scope = scanned->scope,
 		.flags = scanned->flags };
 	return 0;
 }
