@@ -134,6 +134,49 @@ START_TEST(alias_is_of_all_bytes_of_an_id_and_of_the_keys)
 }
 END_TEST
 
+START_TEST(hash_is_of_all_bytes_and_no_alias)
+{
+	static uint8_t bytes[65536 + 16];
+	static const size_t lens[] = { 0, 1, 12, 13, 14, 255, 256, 65535, 65536,
+		65552 };
+	uint64_t hashes[N_OF(lens)], other, alias;
+	unsigned shard;
+	int i, j;
+
+	for (i = 0; i < N_OF(lens); i++) {
+		ck_done(sc_address_hash(&ours, bytes, lens[i], &hashes[i]));
+		ck_assert_uint_ne(hashes[i], 0);
+		for (j = 0; j < i; j++)
+			ck_assert_uint_ne(hashes[i], hashes[j]);
+		ck_done(sc_address_hash(&theirs, bytes, lens[i], &other));
+		ck_assert_uint_ne(hashes[i], other);
+		ck_done(
+		    sc_address_alias(&ours, bytes, lens[i], &alias, &shard));
+		ck_assert_uint_ne(hashes[i], alias);
+	}
+}
+END_TEST
+
+/* A name and an IV: neither depends on the other. */
+START_TEST(halves_of_a_name_are_read_as_they_were_made)
+{
+	uint8_t plain[SC_ADDRESS_NAME], name[SC_ADDRESS_NAME];
+	uint8_t other[SC_ADDRESS_NAME], back[SC_ADDRESS_NAME];
+
+	test_fill(plain, sizeof(plain), 3);
+	ck_done(sc_address_name(&ours, plain, name));
+	ck_done(sc_address_read_name(&ours, name, back));
+	ck_assert_mem_eq(plain, back, sizeof(plain));
+	ck_done(sc_address_read_name(&theirs, name, back));
+	ck_assert_mem_ne(plain, back, sizeof(plain));
+	plain[SC_ADDRESS_NAME - 1] ^= 1;
+	ck_done(sc_address_name(&ours, plain, other));
+	ck_assert_mem_eq(name, other, SC_ADDRESS_NAME / 2);
+	ck_assert_mem_ne(name + SC_ADDRESS_NAME / 2,
+	    other + SC_ADDRESS_NAME / 2, SC_ADDRESS_NAME / 2);
+}
+END_TEST
+
 START_TEST(aliases_go_to_all_shards)
 {
 	unsigned i, shard, counts[16] = { 0 };
@@ -204,6 +247,8 @@ main(void)
 	tcase_add_test(tc, random_ids_are_not_ours);
 	tcase_add_test(tc, ids_of_neighbours_have_nothing_in_common);
 	tcase_add_test(tc, alias_is_of_all_bytes_of_an_id_and_of_the_keys);
+	tcase_add_test(tc, hash_is_of_all_bytes_and_no_alias);
+	tcase_add_test(tc, halves_of_a_name_are_read_as_they_were_made);
 	tcase_add_test(tc, aliases_go_to_all_shards);
 	tcase_add_test(tc, threads_have_ciphers_of_their_own);
 	suite_add_tcase(suite, tc);

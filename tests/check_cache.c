@@ -1031,6 +1031,8 @@ enum { CONTENDERS = 4, PRIZES = 200, WORKERS = 4 };
 static struct id prizes[PRIZES];
 static unsigned contest; /* which of them */
 
+enum { TAKE, ADD, ADD_LONG, GET_FOR_ONE_USE, CONTESTS };
+
 static enum sesscache_status
 add_prize(unsigned i)
 {
@@ -1039,7 +1041,23 @@ add_prize(unsigned i)
 	const struct sc_record_in in_long = record_in(&prizes[i], big,
 	    sizeof(big));
 
-	return sc_cache_add(cache, contest == 2 ? &in_long : &in, NOW);
+	return sc_cache_add(cache, contest == ADD_LONG ? &in_long : &in, NOW);
+}
+
+static enum sesscache_status
+try_for(unsigned i)
+{
+	uint8_t buf[64];
+	struct sc_lookup lookup = { .id = prizes[i].bytes,
+		.id_len = prizes[i].len,
+		.buf = buf,
+		.size = sizeof(buf) };
+
+	if (contest == TAKE)
+		return sc_cache_take(cache, &lookup, NOW);
+	if (contest == GET_FOR_ONE_USE)
+		return sc_cache_get(cache, &lookup, NOW);
+	return add_prize(i);
 }
 
 /* How many of the prizes somebody won; more than PRIZES: a failure. */
@@ -1047,22 +1065,13 @@ static unsigned
 contend(unsigned first)
 {
 	enum sesscache_status status;
-	uint8_t buf[64];
-	struct sc_lookup lookup;
-	unsigned i, at, tries, won = 0;
+	unsigned i, tries, won = 0;
 
 	for (i = 0; i < PRIZES; i++) {
-		at = (i + first) % PRIZES;
-		lookup = (struct sc_lookup){ .id = prizes[at].bytes,
-			.id_len = prizes[at].len,
-			.buf = buf,
-			.size = sizeof(buf) };
 		status = SESSCACHE_EBUSY;
 		for (tries = 0; tries < 500 && status == SESSCACHE_EBUSY;
 		     tries++)
-			status = contest == 0 ?
-			    sc_cache_take(cache, &lookup, NOW) :
-			    add_prize(at);
+			status = try_for((i + first) % PRIZES);
 		if (status == SESSCACHE_OK)
 			won++;
 		else if (status != SESSCACHE_MISS && status != SESSCACHE_EXISTS)
@@ -1080,13 +1089,16 @@ contend_in_thread(void *arg)
 static void
 prepare_contest(int which)
 {
+	struct sc_record_in in;
 	unsigned i;
 
 	contest = (unsigned)which;
 	for (i = 0; i < PRIZES; i++) {
 		prizes[i] = i % 2 == 0 ? new_id() : foreign_id(i, 24);
-		if (contest == 0)
-			ck_done(put(&prizes[i], "prize", 5));
+		in = record_in(&prizes[i], "prize", 5);
+		in.flags = contest == GET_FOR_ONE_USE ? SC_RECORD_ONCE : 0;
+		if (contest == TAKE || contest == GET_FOR_ONE_USE)
+			ck_done(sc_cache_put(cache, &in, NOW));
 	}
 }
 
@@ -1427,8 +1439,8 @@ add_contests(Suite *suite)
 {
 	TCase *tc = new_case(suite, "contests");
 
-	tcase_add_loop_test(tc, exactly_one_thread_wins, 0, 3);
-	tcase_add_loop_test(tc, exactly_one_process_wins, 0, 3);
+	tcase_add_loop_test(tc, exactly_one_thread_wins, 0, CONTESTS);
+	tcase_add_loop_test(tc, exactly_one_process_wins, 0, CONTESTS);
 	tcase_add_loop_test(tc,
 	    threads_and_forks_never_read_what_was_not_stored, 0,
 	    TEST_SANITIZED ? 1 : 2);
