@@ -12,8 +12,8 @@ lib_libsesscache_internal_la_SOURCES = \
 	lib/api/inspect.h \
 	lib/api/log.c \
 	lib/api/log.h \
+	lib/api/options.h \
 	lib/api/settings.c \
-	lib/api/settings.h \
 	lib/cache/address.c \
 	lib/cache/address.h \
 	lib/cache/bytes.h \
@@ -35,16 +35,36 @@ lib_libsesscache_internal_la_SOURCES = \
 	lib/cache/terms.h \
 	lib/cache/ticket.c \
 	lib/cache/ticket.h \
-	lib/openssl/connection.c \
-	lib/openssl/connection.h \
+	lib/openssl/anchors.c \
+	lib/openssl/anchors.h \
+	lib/openssl/attach.c \
+	lib/openssl/attachment.c \
+	lib/openssl/attachment.h \
 	lib/openssl/describe.c \
-	lib/openssl/names.c \
-	lib/openssl/names.h \
-	lib/openssl/openssl.c \
+	lib/openssl/early.c \
+	lib/openssl/early.h \
+	lib/openssl/gate.c \
+	lib/openssl/gate.h \
+	lib/openssl/handshake.c \
+	lib/openssl/handshake.h \
+	lib/openssl/hello.c \
+	lib/openssl/hello.h \
+	lib/openssl/info.c \
+	lib/openssl/info.h \
+	lib/openssl/link.c \
+	lib/openssl/link.h \
+	lib/openssl/lookup.c \
+	lib/openssl/lookup.h \
+	lib/openssl/newid.c \
+	lib/openssl/newid.h \
+	lib/openssl/newsession.c \
+	lib/openssl/newsession.h \
+	lib/openssl/policy.c \
+	lib/openssl/policy.h \
 	lib/openssl/quiet.c \
 	lib/openssl/quiet.h \
-	lib/openssl/realm.c \
-	lib/openssl/realm.h \
+	lib/openssl/scope.c \
+	lib/openssl/scope.h \
 	lib/openssl/session.c \
 	lib/openssl/session.h \
 	lib/openssl/tickets.c \
@@ -88,4 +108,4 @@ EXTRA_lib_libsesscache_la_DEPENDENCIES = $(top_srcdir)/lib/sesscache.map
 include_HEADERS = lib/sesscache.h
 pkgconfig_DATA = lib/sesscache.pc
 
-EXTRA_DIST += lib/sesscache.map lib/sesscache.pc.in
+EXTRA_DIST += lib/sesscache.map lib/sesscache.pc.in lib/openssl/README.md

@@ -25,7 +25,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <openssl/types.h> /* SSL_CTX, only its name */
+#include <openssl/types.h> /* SSL_CTX and SSL, only their names */
 
 #ifdef __cplusplus
 extern "C" {
@@ -122,18 +122,77 @@ void sesscache_close(struct sesscache *cache);
  * (RFC 8446, section 4.6.1; where SSL_OP_NO_TICKET is set, by the application,
  * by the settings "tickets" and "single-use", or here, for early data).
  * Tickets that hold their session are sealed under keys that all processes
- * share, unless the application has a ticket key callback of its own; keys
- * from SSL_CTX_set_tlsext_ticket_keys() they replace.
+ * share.
  *
- * Sets the session cache mode, the new, get and remove callbacks and the
- * session ID generator of ctx, and a session ID context if ctx has none.  To
- * use a generator of your own, set it after this call.  An info callback of
- * your own goes on being called.  Attach when ctx has its certificate and its
- * settings, before its first SSL_new().  Resumption uses the SSL_CTX that SSL_new() got, so
- * attach that one; attach those that a server-name callback switches to, too.
- * ctx and cache may be freed in either order.
+ * Attach ctx when it has its certificate and its settings, before its first
+ * SSL_new().  Resumption uses the SSL_CTX that SSL_new() got, so attach that
+ * one; attach those that a callback switches to, too: where clients are
+ * verified in one that is not attached, nothing resumes.  ctx and cache may be
+ * freed in either order.
  *
- * No failure of the cache ever fails a handshake: it becomes a full one.
+ * What is set.  The session cache mode, the callbacks for new, looked up and
+ * removed sessions, the info callback, the session ID generator and the ticket
+ * key callback.  To use a generator of your own, set it after this call.  An
+ * info callback of your own is called once for each step, whether it was set
+ * before this call or after it, or calls ours itself.  Callbacks for new and
+ * removed sessions that ctx had are called for the sessions that it has as a
+ * client.
+ *
+ * Ticket keys.  Whoever sets them last wins: this call replaces a ticket key
+ * callback, and the keys of SSL_CTX_set_tlsext_ticket_keys(), that were set
+ * before; a callback that is set with SSL_CTX_set_tlsext_ticket_key_evp_cb()
+ * afterwards replaces ours.  With the setting "tickets" at "own" the
+ * application's are left alone, whatever the order; one of the deprecated
+ * kind, SSL_CTX_set_tlsext_ticket_key_cb(), needs that.  Tickets under the
+ * application's keys are resumed as OpenSSL does it; nothing of what follows
+ * holds for them.
+ *
+ * Who may resume, without client authentication.  A session resumes where the
+ * names in the certificate (its subject and subjectAltName; a raw public key
+ * is its own name), those of the SSL_CTX that SSL_new() got, the security
+ * level and the server name are the same, in any process and after a restart.
+ * A renewed certificate with the same names changes nothing.  Where a
+ * server-name callback leads to other names than when the session was made,
+ * the connection is still served if today's certificate covers the server
+ * name.  A context without a certificate, which a certificate callback sets
+ * later, counts as itself, as below.
+ *
+ * Who may resume, with it.  A session that was made under SSL_VERIFY_PEER, or
+ * of a client that authenticated later, belongs to the attachment of its
+ * SSL_CTX: it resumes in the process that attached it and in those that
+ * inherit it by fork(), not after a restart, and not in another context.  It
+ * ends when a visible part of what decided changes: the store is replaced, it
+ * gets a CRL while CRLs are checked, its parameters or those of the
+ * connection, the mode, the depth, the verify callback or the security level
+ * are others.  Where the store or its CRLs change after fork(), each process
+ * is by itself from then on.  To share more, name a realm:
+ * sesscache_attach_realm().  A session also ends when the first certificate of
+ * the verified chain does, or the first CRL that was asked (unless
+ * X509_V_FLAG_NO_CHECK_TIME is set).
+ *
+ * What is not compared, because it cannot be seen: what a verify callback
+ * does; a callback of SSL_CTX_set_cert_verify_callback(); what a store's
+ * lookups would find, before they have loaded it; trust settings and policies
+ * of an X509_VERIFY_PARAM, and its purpose unless this library was built with
+ * OpenSSL 3.5 or newer; what a certificate callback sets; what OpenSSL itself
+ * does when TLS 1.2 is renegotiated.  The ex_data of a session is lost when it
+ * is resumed.
+ *
+ * The session ID context of the application stays, and OpenSSL compares it.
+ * Where clients are verified and there is none, sessions get "sesscache", for
+ * OpenSSL would fail handshakes without one.
+ *
+ * SSL_CTX_remove_session() removes a session from the cache; that a connection
+ * ends without close_notify does not.  SSL_clear() of a connection that was
+ * not shut down calls it, and so counts as it.  It cannot recall a ticket that
+ * holds its session.
+ *
+ * No failure of the cache ever fails a handshake: it becomes a full one.  One
+ * case ends a connection, before any data: a session was resumed, and then the
+ * server-name callback led elsewhere than when it was made (to another policy,
+ * where clients are verified or the certificate does not cover the server
+ * name), for OpenSSL cannot take a resumption back.  That happens once for a
+ * name and host; for one "timeout" such sessions are misses then.
  *
  * Returns SESSCACHE_OK (also when the setting "enable" is off, which makes it
  * do nothing), SESSCACHE_EINVAL (NULL, a context for clients, one that is
@@ -143,21 +202,46 @@ enum sesscache_status sesscache_attach(struct sesscache *cache, SSL_CTX *ctx)
     SESSCACHE_MUST_CHECK;
 
 /*
- * The same, and name the realm of ctx, 1 to 255 bytes: sessions and tickets of
- * contexts with the same realm resume in each other, whatever their
- * certificates, their client CAs or the server names that clients ask for, if
- * they demand client certificates alike; and in no other context.  Give the
- * same name to such contexts only that may accept each other's clients.
+ * The same, and name the realm of ctx, 1 to 255 bytes; the setting "realm"
+ * names one for every context that this call does not.  Sessions and tickets
+ * of contexts with the same realm resume in each other, in all processes that
+ * share the cache and after a restart, whatever their certificates and the
+ * server names that clients ask for; and in no other context.  For a session
+ * to resume under another server name, the SSL_CTX that SSL_new() got must be
+ * in the realm as well as the one that a callback switches to.
  *
- * Without a name, sessions resume where the certificates, the verification
- * settings, the accepted client CAs, the session ID context and the server
- * name are the same.
+ * Where clients are verified, the realm replaces only what cannot be compared.
+ * What can be still must be the same: digests of the certificates and CRLs in
+ * the store, the verify mode with all its flags, depth, flags, hosts and the
+ * rest of what can be read of the parameters, the security level, and whether
+ * there is a verify callback.  So do not name a realm for stores that load
+ * their certificates one by one, as from a directory: what they have loaded
+ * differs.
+ *
+ * Give one name to such contexts only that may accept each other's clients:
+ * that their verify callbacks decide alike is your word.
  *
  * Returns as sesscache_attach(); SESSCACHE_EINVAL also if realm is NULL, empty
  * or too long.
  */
 enum sesscache_status sesscache_attach_realm(struct sesscache *cache,
     SSL_CTX *ctx, const char *realm) SESSCACHE_MUST_CHECK;
+
+/*
+ * Attach the SSL_CTX of a connection through the connection, before its
+ * handshake: for who gets to see no SSL_CTX before its first SSL_new().  As
+ * sesscache_attach(), the setting "realm" included; besides, what SSL_new()
+ * copied from the SSL_CTX before is brought onto ssl: the session ID
+ * generator, the options of tickets and early data, and the info callback.
+ * Call it for each connection that may have been made before the attach; if
+ * its SSL_CTX is attached to this cache already, only ssl is changed.
+ *
+ * Returns SESSCACHE_OK (also if the SSL_CTX was attached already, or "enable"
+ * is off), SESSCACHE_EINVAL (NULL, a client's connection, an SSL_CTX that is
+ * attached to another cache) or SESSCACHE_ENOMEM.
+ */
+enum sesscache_status sesscache_attach_ssl(struct sesscache *cache, SSL *ssl)
+    SESSCACHE_MUST_CHECK;
 
 #define SESSCACHE_ID_LEN 32     /* bytes of an ID from sesscache_new_id() */
 #define SESSCACHE_ID_MAX_LEN 64 /* bytes of an ID at most */
@@ -309,10 +393,11 @@ struct sesscache_stats {
 	uint64_t failed;     /* errors that a TLS callback dropped */
 	uint64_t created_at; /* seconds since 1970 */
 	uint64_t tickets_issued;   /* under shared keys */
-	uint64_t tickets_accepted; /* offered, and opened by a shared key */
+	uint64_t tickets_accepted; /* offered under a shared key, and resumed */
 	uint64_t tickets_refused;  /* offered, but expired, damaged, their key
 	                              gone, or not from here */
-	uint64_t realm_refused;    /* sessions and tickets of another realm */
+	uint64_t realm_refused;    /* sessions and tickets that may not resume
+	                              where they were offered */
 	uint64_t key_rotations;    /* ticket keys that became current in the
 	                              place of another */
 	uint64_t remade;           /* data files made anew, empty: damaged, or

@@ -441,6 +441,7 @@ START_TEST(record_that_does_not_meet_the_terms_stays)
 	lookup.terms.refused = SC_RECORD_EMS;
 	ck_status(sc_cache_get(cache, &lookup, NOW), SESSCACHE_MISS);
 	lookup.terms.refused = 0;
+	lookup.terms.place = ASKED;
 	sc_cache_mislanded(cache, ASKED, 0, LANDED + 1, NOW);
 	ck_status(sc_cache_get(cache, &lookup, NOW), SESSCACHE_MISS);
 	ck_assert(!lookup.taken);

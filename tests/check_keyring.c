@@ -446,7 +446,7 @@ END_TEST
 
 START_TEST(ticket_of_what_lately_landed_elsewhere_is_refused)
 {
-	const struct sc_terms terms = { .open.asked = ASKED };
+	const struct sc_terms terms = { .open.asked = ASKED, .place = ASKED };
 	struct sc_ticket ticket = { .scope = { ASKED, LANDED } };
 
 	sc_cache_mislanded(cache, ASKED, 0, LANDED + 1, START);

@@ -533,12 +533,16 @@ static const struct {
 	const char *name;
 	void (*set)(SSL_CTX *ctx);
 	bool before; /* the attach */
+	const char *tickets;
 } callbacks[] = {
-	{ "before the attach", set_callback, true },
-	{ "after the attach", set_callback, false },
+	{ "before the attach", set_callback, true, "own" },
+	{ "after the attach", set_callback, false, "own" },
+	/* Whoever sets last wins. */
+	{ "after the attach", set_callback, false, "auto" },
+	{ "after the attach", set_callback, false, "shared" },
 #ifndef OPENSSL_NO_DEPRECATED_3_0
-	{ "of the old kind, before the attach", set_old_callback, true },
-	{ "of the old kind, after the attach", set_old_callback, false },
+	{ "of the old kind, before the attach", set_old_callback, true, "own" },
+	{ "of the old kind, after the attach", set_old_callback, false, "own" },
 #endif
 };
 
@@ -557,8 +561,9 @@ own_server(struct sesscache *cache, int version, int callback)
 }
 
 static void
-assert_own(int callback, int version, const char *tickets)
+assert_own(int callback, int version)
 {
+	const char *tickets = callbacks[callback].tickets;
 	struct sesscache *cache = open_cache(tickets, "auto");
 	SSL_CTX *client = tls_client_new(NULL, version);
 	const char *where = callbacks[callback].name;
@@ -597,12 +602,35 @@ assert_own(int callback, int version, const char *tickets)
 START_TEST(ticket_keys_of_the_application_stay_its_own)
 {
 	static const int versions[] = { TLS1_2_VERSION, TLS1_3_VERSION };
-	static const char *const settings[] = { "auto", "shared" };
 
-	for (int i = 0; i < N_OF(versions); i++) {
-		for (int j = 0; j < N_OF(settings); j++)
-			assert_own(_i, versions[i], settings[j]);
+	for (int i = 0; i < N_OF(versions); i++)
+		assert_own(_i, versions[i]);
+}
+END_TEST
+
+/* The attach is the last to set one. */
+START_TEST(ticket_keys_set_before_the_attach_are_replaced)
+{
+	struct sesscache *cache = open_cache("auto", "auto");
+	SSL_CTX *ctx = tls_server_new(&identity, TLS1_3_VERSION);
+	SSL_CTX *client = tls_client_new(NULL, TLS1_3_VERSION);
+	SSL_SESSION *session = NULL;
+	struct visit seen;
+
+	make_own_key();
+	set_callback(ctx);
+	ck_done(sesscache_attach(cache, ctx));
+	for (int i = 0; i < 2; i++) {
+		seen = visit(ctx, client, session, false, "replaced");
+		ck_assert(seen.reused == (i > 0));
+		SSL_SESSION_free(session);
+		session = seen.session;
 	}
+	ck_assert_int_eq(own.sealed + own.opened, 0);
+	SSL_SESSION_free(session);
+	SSL_CTX_free(ctx);
+	SSL_CTX_free(client);
+	sesscache_close(cache);
 }
 END_TEST
 
@@ -627,6 +655,7 @@ main(void)
 	tcase_add_test(tc, table_is_complete);
 	for (int i = 0; i < N_OF(tests); i++)
 		tcase_add_loop_test(tc, *tests[i], 0, N_OF(rows));
+	tcase_add_test(tc, ticket_keys_set_before_the_attach_are_replaced);
 	tcase_add_loop_test(tc, ticket_keys_of_the_application_stay_its_own, 0,
 	    N_OF(callbacks));
 	suite_add_tcase(suite, tc);

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "api/settings.h"
+#include "api/options.h"
 #include "sesscache.h"
 
 #define N_OF(array) ((int)(sizeof(array) / sizeof(array)[0]))

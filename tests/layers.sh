@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Who may include and call what: openssl -> api -> cache -> store -> platform,
 # each sees its own headers, those of the next, and the leaves; openssl/ sees
-# those of cache/, too.
+# those of cache/, too.  In the upper two no files need each other.
 set -eu
 : "${top_srcdir:?}"
 cd "$top_srcdir"
@@ -60,6 +60,13 @@ sees 'lib/store/' "(store|platform)/[a-z_]+\.h|$leaf"
 sees 'lib/cache/' "(cache|store)/[a-z_]+\.h|$leaf"
 sees 'lib/api/' "(api|cache)/[a-z_]+\.h|$leaf"
 sees 'lib/openssl/' "(openssl|api|cache)/[a-z_]+\.h|$leaf"
+# Two files that need each other, if only by way of others, are one: of NAME.c
+# and NAME.h, what they include.  tsort names those of a circle.
+{ grep -E '^lib/(openssl|api)/[^:]*:[0-9]+:[ 	]*#[ 	]*include[ 	]*"' \
+    "$code" || true; } |
+    sed -E 's|^lib/([a-z]+/[a-z]+)\.[ch]:.*"([a-z]+/[a-z]+)\.h".*|\1 \2|' |
+    awk 'NF == 2 && $1 != $2 && $2 ~ /^(openssl|api)\//' | sort -u |
+    tsort 2>&1 >/dev/null | broken 'files that need each other'
 # Programs: the public header, and what lies beside them.
 sees '(tools|examples|tests/load)/' 'sesscache\.h|[a-z_]+\.h'
 only 'no header from inside the library' \

@@ -10,12 +10,14 @@
 
 #include "api/clock.h"
 #include "api/log.h"
-#include "api/settings.h"
+#include "api/options.h"
 #include "cache/cache.h"
 
 struct sesscache {
 	struct sc_cache *cache;
 	struct sesscache_options options;
+	atomic_bool said_tickets; /* the log has what was decided about them */
+	atomic_bool said_auth;    /* and what client certificates cost */
 	atomic_uint refs; /* the opener's, and one per attached SSL_CTX */
 };
 

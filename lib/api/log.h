@@ -5,7 +5,7 @@
 #ifndef SC_API_LOG_H
 #define SC_API_LOG_H
 
-#include "api/settings.h"
+#include "api/options.h"
 
 /*
  * Write one line to where the settings say (standard error, or syslog) if

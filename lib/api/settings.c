@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "api/handle.h"
-#include "api/settings.h"
+#include "api/options.h"
 #include "status.h"
 
 #define PREFIX "SESSCACHE_"

@@ -943,12 +943,12 @@ sc_cache_hash(struct sc_cache *cache, const uint8_t *bytes, size_t len)
 }
 
 void
-sc_cache_mislanded(struct sc_cache *cache, uint64_t asked, unsigned flags,
+sc_cache_mislanded(struct sc_cache *cache, uint64_t place, unsigned flags,
     uint64_t landed_now, uint32_t now)
 {
-	if (asked == 0)
+	if (place == 0)
 		return;
-	sc_landings_note(cache->landings, asked, flags, landed_now, now,
+	sc_landings_note(cache->landings, place, flags, landed_now, now,
 	    expiry(now, cache->timeout_seconds));
 }
 

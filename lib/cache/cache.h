@@ -54,6 +54,8 @@ enum {
 	SC_RECORD_EMS = 0x10,     /* may hold an extended master secret, RFC
 				     7627 */
 	SC_RECORD_FLAGS = 0x1f,   /* all of these */
+	SC_TICKET_CONTEXT = 0x20, /* of a ticket alone: the session ID context
+				     is the library's */
 };
 
 /*
@@ -75,6 +77,8 @@ struct sc_scope {
 struct sc_terms {
 	struct sc_scope open; /* in: of one without client authentication */
 	struct sc_scope auth; /* in: of one with; asked 0: not worked out */
+	uint64_t place;       /* in: what a landing elsewhere is remembered
+				 under; 0: nothing is */
 	unsigned refused;     /* in: SC_RECORD_... that it may not have */
 	unsigned flags;       /* out: SC_RECORD_... */
 	uint64_t landed;      /* out */
@@ -196,12 +200,12 @@ uint64_t sc_cache_hash(struct sc_cache *cache, const uint8_t *bytes,
     size_t len);
 
 /*
- * A session that asked this, with or without SC_RECORD_AUTH in flags, turned
- * out to land elsewhere than it said: at landed_now.  For one timeout from now,
- * sessions that ask it resume only if they say landed_now; none does if that
- * is 0, or if this call came before with another landed.
+ * A session that was offered at this place, with or without SC_RECORD_AUTH in
+ * flags, turned out to land elsewhere than it said: at landed_now.  For one
+ * timeout from now sessions are offered there only if they say landed_now; none
+ * is if that is 0, or if this call came before with another landed.
  */
-void sc_cache_mislanded(struct sc_cache *cache, uint64_t asked, unsigned flags,
+void sc_cache_mislanded(struct sc_cache *cache, uint64_t place, unsigned flags,
     uint64_t landed_now, uint32_t now);
 
 /* A ticket key as it may be shown. */

@@ -8,9 +8,9 @@
 
 /* The low bits of a hash are in tickets; it is keyed, so any bits will do. */
 static size_t
-bucket_number(uint64_t asked)
+bucket_number(uint64_t place)
 {
-	return (size_t)(asked >> 32) % SC_LANDINGS_BUCKETS;
+	return (size_t)(place >> 32) % SC_LANDINGS_BUCKETS;
 }
 
 static bool
@@ -19,17 +19,17 @@ is_live(const _Atomic uint32_t *until, uint32_t now)
 	return atomic_load_explicit(until, memory_order_acquire) > now;
 }
 
-/* A live entry of what was asked; NULL: there is none. */
+/* A live entry of what was place; NULL: there is none. */
 static struct sc_landing *
-find(struct sc_landings_bucket *bucket, uint64_t asked, uint32_t now)
+find(struct sc_landings_bucket *bucket, uint64_t place, uint32_t now)
 {
 	struct sc_landing *entry;
 
 	for (int i = 0; i < SC_LANDINGS_ENTRIES; i++) {
 		entry = &bucket->entries[i];
 		if (is_live(&entry->until, now) &&
-		    atomic_load_explicit(&entry->asked, memory_order_relaxed) ==
-			asked)
+		    atomic_load_explicit(&entry->place, memory_order_relaxed) ==
+			place)
 			return entry;
 	}
 	return NULL;
@@ -57,14 +57,14 @@ extend(_Atomic uint32_t *until, uint32_t to)
 }
 
 void
-sc_landings_note(struct sc_landings *landings, uint64_t asked, unsigned flags,
+sc_landings_note(struct sc_landings *landings, uint64_t place, unsigned flags,
     uint64_t landed, uint32_t now, uint32_t until)
 {
 	struct sc_landings_bucket *table = (flags & SC_RECORD_AUTH) != 0 ?
 	    landings->auth :
 	    landings->open;
-	struct sc_landings_bucket *bucket = &table[bucket_number(asked)];
-	struct sc_landing *entry = find(bucket, asked, now);
+	struct sc_landings_bucket *bucket = &table[bucket_number(place)];
+	struct sc_landing *entry = find(bucket, place, now);
 
 	if (entry != NULL) {
 		if (atomic_load_explicit(&entry->landed,
@@ -80,19 +80,19 @@ sc_landings_note(struct sc_landings *landings, uint64_t asked, unsigned flags,
 		return;
 	}
 	/* The time last: with it the entry counts. */
-	atomic_store_explicit(&entry->asked, asked, memory_order_relaxed);
+	atomic_store_explicit(&entry->place, place, memory_order_relaxed);
 	atomic_store_explicit(&entry->landed, landed, memory_order_relaxed);
 	atomic_store_explicit(&entry->until, until, memory_order_release);
 }
 
 bool
-sc_landings_allow(const struct sc_landings *landings, uint64_t asked,
+sc_landings_allow(const struct sc_landings *landings, uint64_t place,
     unsigned flags, uint64_t landed, uint32_t now)
 {
 	const struct sc_landings_bucket *table = (flags & SC_RECORD_AUTH) != 0 ?
 	    landings->auth :
 	    landings->open;
-	const struct sc_landings_bucket *bucket = &table[bucket_number(asked)];
+	const struct sc_landings_bucket *bucket = &table[bucket_number(place)];
 	const struct sc_landing *entry;
 	uint64_t known;
 
@@ -102,8 +102,8 @@ sc_landings_allow(const struct sc_landings *landings, uint64_t asked,
 	for (int i = 0; i < SC_LANDINGS_ENTRIES; i++) {
 		entry = &bucket->entries[i];
 		if (!is_live(&entry->until, now) ||
-		    atomic_load_explicit(&entry->asked, memory_order_relaxed) !=
-			asked)
+		    atomic_load_explicit(&entry->place, memory_order_relaxed) !=
+			place)
 			continue;
 		known = atomic_load_explicit(&entry->landed,
 		    memory_order_relaxed);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Where what clients asked for has lately led, when it was elsewhere than
- * their sessions said: the others of the same kind are not resumed then, which
+ * Where a place has lately led, which is what a client asked for, when that
+ * was elsewhere than sessions said: the others of the same kind are not resumed then, which
  * spares their connections.  Knows hashes and times.
  *
  * In shared memory, read and written by all processes without a lock.  What
@@ -24,7 +24,7 @@ enum {
 };
 
 struct sc_landing {
-	_Atomic uint64_t asked;
+	_Atomic uint64_t place;
 	_Atomic uint64_t landed; /* where it leads; 0: here and there */
 	_Atomic uint32_t until;  /* free from then on */
 };
@@ -41,15 +41,15 @@ struct sc_landings {
 };
 
 /*
- * Note until when a session that asked this may only resume if it says where
+ * Note until when a session of this place may only resume if it says where
  * that leads; of its flags SC_RECORD_AUTH matters.  None may if landed is 0, or
  * is another one than was noted before.
  */
-void sc_landings_note(struct sc_landings *landings, uint64_t asked,
+void sc_landings_note(struct sc_landings *landings, uint64_t place,
     unsigned flags, uint64_t landed, uint32_t now, uint32_t until);
 
-/* Whether a session that asked this and says where it landed may resume. */
-bool sc_landings_allow(const struct sc_landings *landings, uint64_t asked,
+/* Whether a session of this place that says where it landed may resume. */
+bool sc_landings_allow(const struct sc_landings *landings, uint64_t place,
     unsigned flags, uint64_t landed, uint32_t now);
 
 #endif

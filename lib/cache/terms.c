@@ -31,8 +31,8 @@ sc_terms_are_met(struct sc_terms *terms, const struct sc_said *said,
 	if (!is_same_asked(wanted->asked, said) ||
 	    (wanted->landed != 0 && wanted->landed != said->scope.landed))
 		return false;
-	if (wanted->asked != 0 &&
-	    !sc_landings_allow(landings, wanted->asked, said->flags,
+	if (terms->place != 0 &&
+	    !sc_landings_allow(landings, terms->place, said->flags,
 		said->scope.landed, now))
 		return false;
 	terms->flags = said->flags;

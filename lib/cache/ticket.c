@@ -13,7 +13,7 @@ enum {
 	HOST = 0,
 	ASKED_BYTES = 3,
 	RANDOM = 8, /* bytes */
-	FLAGS = SC_RECORD_AUTH | SC_RECORD_EMS,
+	FLAGS = SC_RECORD_AUTH | SC_RECORD_EMS | SC_TICKET_CONTEXT,
 };
 
 _Static_assert((int)SC_ADDRESS_NAME == (int)SC_TICKET_NAME + (int)SC_TICKET_IV,

@@ -12,10 +12,10 @@
 #include <openssl/crypto.h>
 #include <openssl/x509.h>
 
+#include "openssl/anchors.h"
 #include "openssl/quiet.h"
 
 enum {
-	DAY = 24 * 3600, /* seconds */
 	WARN_EVERY_SECONDS = 60,
 	SECRET_AT = 4, /* element of an encoded session */
 };
@@ -65,26 +65,48 @@ session_age(const SSL_SESSION *session)
 	return age > 0 ? age : 0; /* else the time of day was set back */
 }
 
-/* Seconds until a certificate ends; INT64_MAX if that cannot be told. */
-static int64_t
-certificate_seconds_left(const X509 *cert)
-{
-	int days, seconds;
-
-	if (ASN1_TIME_diff(&days, &seconds, NULL, X509_get0_notAfter(cert)) !=
-	    1)
-		return INT64_MAX;
-	return (int64_t)days * DAY + seconds;
-}
-
 static int64_t
 lesser(int64_t a, int64_t b)
 {
 	return a < b ? a : b;
 }
 
+static bool
+has_flag(SSL *ssl, X509_STORE *store, unsigned long flag)
+{
+	return ((X509_VERIFY_PARAM_get_flags(SSL_get0_param(ssl)) |
+		    X509_VERIFY_PARAM_get_flags(X509_STORE_get0_param(store))) &
+		   flag) != 0;
+}
+
+/*
+ * Seconds that a client may count as verified.  Of a session that is resumed
+ * only its own certificate is left; that it ends with the others was seen to
+ * when it was made.
+ */
+static int64_t
+verified_seconds_left(SSL *ssl, const X509 *cert)
+{
+	STACK_OF(X509) *chain = SSL_get0_verified_chain(ssl);
+	X509_STORE *store = sc_anchors_of(SSL_get_SSL_CTX(ssl));
+	int64_t left;
+
+	if (store == NULL || has_flag(ssl, store, X509_V_FLAG_NO_CHECK_TIME))
+		return INT64_MAX;
+	left = sc_anchors_seconds_until(X509_get0_notAfter(cert));
+	if (SSL_session_reused(ssl))
+		return left;
+	for (int i = 0; i < sk_X509_num(chain); i++)
+		left = lesser(left,
+		    sc_anchors_seconds_until(
+			X509_get0_notAfter(sk_X509_value(chain, i))));
+	if (has_flag(ssl, store, X509_V_FLAG_CRL_CHECK))
+		left = lesser(left, sc_anchors_crls_end(store, chain));
+	return left;
+}
+
 uint32_t
-sc_session_seconds_left(const struct sc_connection *connection, const SSL *ssl,
+sc_session_seconds_left(const struct sc_handshake *handshake, SSL *ssl,
     const SSL_SESSION *session)
 {
 	int64_t left = (int64_t)SSL_SESSION_get_timeout(session) -
@@ -92,20 +114,20 @@ sc_session_seconds_left(const struct sc_connection *connection, const SSL *ssl,
 	/* It is only read; SSL_SESSION_get0_peer() wants it so. */
 	const X509 *cert = SSL_SESSION_get0_peer((SSL_SESSION *)session);
 
-	left = lesser(left, connection->handle->options.timeout_seconds);
-	if (SSL_session_reused(ssl) && connection->ends_at != 0)
+	left = lesser(left, handshake->handle->options.timeout_seconds);
+	if (SSL_session_reused(ssl) && handshake->offer.ends_at != 0)
 		left = lesser(left,
-		    (int64_t)connection->ends_at - (int64_t)sc_now());
+		    (int64_t)handshake->offer.ends_at - (int64_t)sc_now());
 	if (cert != NULL)
-		left = lesser(left, certificate_seconds_left(cert));
+		left = lesser(left, verified_seconds_left(ssl, cert));
 	return left > 0 ? (uint32_t)left : 0;
 }
 
 void
-sc_session_limit(const struct sc_connection *connection, const SSL *ssl,
+sc_session_limit(const struct sc_handshake *handshake, SSL *ssl,
     SSL_SESSION *session)
 {
-	uint32_t left = sc_session_seconds_left(connection, ssl, session);
+	uint32_t left = sc_session_seconds_left(handshake, ssl, session);
 
 	/*
 	 * A TLS 1.3 session that is renewed is about to get a new time, with
@@ -152,39 +174,6 @@ sc_session_encode(struct sesscache *handle, const SSL_SESSION *session,
 	else
 		sc_session_failed(handle, "i2d_SSL_SESSION", SESSCACHE_ESYS);
 	return len;
-}
-
-/*
- * Whether the peer of a session has shown who it is, where it must.  The ID
- * context may be that of a context which does not ask for certificates.
- */
-static bool
-is_peer_sufficient(const SSL *ssl, SSL_SESSION *session)
-{
-	int mode = SSL_get_verify_mode(ssl);
-	unsigned context_len;
-	bool authenticated = SSL_SESSION_get0_peer(session) != NULL;
-
-#if OPENSSL_VERSION_NUMBER >= 0x30200000L
-	authenticated = authenticated ||
-	    SSL_SESSION_get0_peer_rpk(session) != NULL;
-#endif
-	if ((mode & SSL_VERIFY_PEER) == 0)
-		return true;
-	/* OpenSSL would end the handshake rather than not resume. */
-	(void)SSL_SESSION_get0_id_context(session, &context_len);
-	if (context_len == 0)
-		return false;
-	return authenticated || (mode & SSL_VERIFY_FAIL_IF_NO_PEER_CERT) == 0;
-}
-
-static bool
-is_usable(const SSL *ssl, SSL_SESSION *session)
-{
-	return SSL_SESSION_get_protocol_version(session) == SSL_version(ssl) &&
-	    SSL_SESSION_is_resumable(session) &&
-	    SSL_SESSION_get_timeout(session) > session_age(session) &&
-	    is_peer_sufficient(ssl, session);
 }
 
 bool
@@ -248,8 +237,7 @@ decode_quietly(uint8_t *der, const unsigned char **end, size_t len)
 }
 
 SSL_SESSION *
-sc_session_decode(struct sesscache *handle, const SSL *ssl,
-    const struct sc_lookup *lookup)
+sc_session_decode(struct sesscache *handle, const struct sc_lookup *lookup)
 {
 	const unsigned char *end = lookup->buf;
 	SSL_SESSION *session = decode_quietly(lookup->buf, &end, lookup->len);
@@ -257,14 +245,162 @@ sc_session_decode(struct sesscache *handle, const SSL *ssl,
 	/* d2i accepts what trails, OpenSSL an ID that was not asked for. */
 	if (session == NULL || end != lookup->buf + lookup->len ||
 	    !sc_session_has_id(session, lookup->id, lookup->id_len)) {
-		sc_session_failed(handle, "d2i_SSL_SESSION", SESSCACHE_EFORMAT);
-		SSL_SESSION_free(session);
-		session = NULL;
-	} else if (!is_usable(ssl, session)) {
+		sc_log(&handle->options, SC_LOG_DEBUG,
+		    "a session does not decode");
 		SSL_SESSION_free(session);
 		session = NULL;
 	}
 	return session;
+}
+
+/* --- whether it may be resumed ------------------------------------------- */
+
+/*
+ * Whether the peer of a session has shown who it is, where it must at once.
+ * The ID context may be that of a context which does not ask for certificates.
+ */
+static bool
+is_peer_sufficient(const SSL *ssl, SSL_SESSION *session)
+{
+	int mode = SSL_get_verify_mode(ssl);
+	bool authenticated = SSL_SESSION_get0_peer(session) != NULL;
+
+#if OPENSSL_VERSION_NUMBER >= 0x30200000L
+	authenticated = authenticated ||
+	    SSL_SESSION_get0_peer_rpk(session) != NULL;
+#endif
+	if ((mode & SSL_VERIFY_PEER) == 0)
+		return true;
+	/* OpenSSL would end the handshake rather than not resume. */
+	if (sc_session_has_no_context(session))
+		return false;
+	return authenticated || (mode & SSL_VERIFY_FAIL_IF_NO_PEER_CERT) == 0 ||
+	    ((mode & SSL_VERIFY_POST_HANDSHAKE) != 0 &&
+		SSL_version(ssl) == TLS1_3_VERSION);
+}
+
+/* As OpenSSL asks before it chooses one. */
+static bool
+is_secure(SSL *ssl, const SSL_CIPHER *cipher)
+{
+	int bits = SSL_CIPHER_get_bits(cipher, NULL);
+
+	/* It is only read. */
+	return SSL_get_security_callback(ssl)(ssl, NULL,
+		   SSL_SECOP_CIPHER_SHARED, bits, 0, (void *)(uintptr_t)cipher,
+		   SSL_get0_security_ex_data(ssl)) == 1;
+}
+
+static bool
+is_good_cipher(SSL *ssl, uint16_t number)
+{
+	STACK_OF(SSL_CIPHER) *ciphers = SSL_get_ciphers(ssl);
+	const SSL_CIPHER *cipher;
+
+	for (int i = 0; i < sk_SSL_CIPHER_num(ciphers); i++) {
+		cipher = sk_SSL_CIPHER_value(ciphers, i);
+		if (SSL_CIPHER_get_protocol_id(cipher) == number)
+			return is_secure(ssl, cipher);
+	}
+	return false;
+}
+
+uint16_t
+sc_session_cipher(const SSL *ssl, const SSL_SESSION *session)
+{
+	const SSL_CIPHER *cipher = SSL_SESSION_get0_cipher(session);
+
+	if (cipher == NULL)
+		cipher = SSL_get_pending_cipher(ssl);
+	return cipher != NULL ? SSL_CIPHER_get_protocol_id(cipher) : 0;
+}
+
+bool
+sc_session_has_good_cipher(SSL *ssl, uint16_t cipher)
+{
+	const SSL_SESSION *session = SSL_get_session(ssl);
+
+	if (SSL_version(ssl) == TLS1_3_VERSION)
+		return true;
+	if (cipher == 0 && session != NULL)
+		cipher = sc_session_cipher(ssl, session);
+	return is_good_cipher(ssl, cipher);
+}
+
+bool
+sc_session_is_usable(SSL *ssl, SSL_SESSION *session)
+{
+	return SSL_SESSION_get_protocol_version(session) == SSL_version(ssl) &&
+	    SSL_SESSION_is_resumable(session) &&
+	    SSL_SESSION_get_timeout(session) > session_age(session) &&
+	    is_peer_sufficient(ssl, session) &&
+	    (SSL_version(ssl) == TLS1_3_VERSION ||
+		is_good_cipher(ssl, sc_session_cipher(ssl, session)));
+}
+
+bool
+sc_session_is_going_to_be_new(SSL *ssl, SSL_SESSION *session)
+{
+	SSL_CTX *ctx = SSL_get_SSL_CTX(ssl);
+	bool verify = (SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER) != 0;
+	unsigned id_len;
+
+	if (!SSL_SESSION_is_resumable(session))
+		return false;
+	(void)SSL_SESSION_get_id(session, &id_len);
+	if (id_len == 0 || (verify && sc_session_has_no_context(session)))
+		return false;
+	return (SSL_CTX_get_session_cache_mode(ctx) & SSL_SESS_CACHE_SERVER) !=
+	    0;
+}
+
+/* --- session ID contexts ------------------------------------------------- */
+
+static const unsigned char our_context[] = "sesscache";
+
+enum { OUR_CONTEXT_LEN = sizeof(our_context) - 1 };
+
+void
+sc_session_set_our_context(SSL *ssl)
+{
+	(void)SSL_set_session_id_context(ssl, our_context, OUR_CONTEXT_LEN);
+}
+
+bool
+sc_session_has_no_context(const SSL_SESSION *session)
+{
+	unsigned len;
+
+	(void)SSL_SESSION_get0_id_context(session, &len);
+	return len == 0;
+}
+
+void
+sc_session_ensure_context(SSL *ssl, SSL_SESSION *session)
+{
+	if ((SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER) == 0 ||
+	    !sc_session_has_no_context(session))
+		return;
+	(void)SSL_SESSION_set1_id_context(session, our_context,
+	    OUR_CONTEXT_LEN);
+	sc_session_set_our_context(ssl);
+}
+
+bool
+sc_session_has_our_context(const SSL_SESSION *session)
+{
+	unsigned len;
+	const unsigned char *context = SSL_SESSION_get0_id_context(session,
+	    &len);
+
+	return len == OUR_CONTEXT_LEN && memcmp(context, our_context, len) == 0;
+}
+
+void
+sc_session_adopt_context(SSL *ssl, const SSL_SESSION *session)
+{
+	if (sc_session_has_our_context(session))
+		sc_session_set_our_context(ssl);
 }
 
 /* --- for inspection ------------------------------------------------------ */

@@ -1,41 +1,28 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * See tickets.h.
- *
- * An application's own callback stays.  OpenSSL has no getter for it, so
- * where an SSL_CTX keeps it is found out once, with two contexts of ours in
- * which it is set to what we know.  The application's is then only compared
- * with NULL, never called.
  */
 #include "openssl/tickets.h"
-
-#include <limits.h>
-#include <malloc.h>
-#include <string.h>
 
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
 #include <openssl/params.h>
 #include <openssl/rand.h>
 
+#include "openssl/gate.h"
+#include "openssl/info.h"
 #include "openssl/quiet.h"
-#include "openssl/realm.h"
+#include "openssl/scope.h"
 #include "openssl/session.h"
 
-typedef int key_callback(SSL *ssl, unsigned char *name, unsigned char *iv,
-    EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int encrypt);
-
 enum {
-	IV = 16, /* bytes */
+	IV = SC_TICKET_IV,
 	NAME = SC_TICKET_NAME,
 	KEY = SC_TICKET_KEY,
-	NOWHERE = 0, /* an offset that no member of an SSL_CTX of ours has */
 };
 
 static struct {
 	EVP_CIPHER *cipher;
-	size_t evp_at; /* of the callback in an SSL_CTX; NOWHERE: not known */
-	size_t old_at; /* of the one that is deprecated since 3.0 */
 } library;
 
 /* --- keys ---------------------------------------------------------------- */
@@ -77,54 +64,116 @@ issue_none(unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
 	return result;
 }
 
-static int
-issue(SSL *ssl, struct sc_connection *connection, unsigned char *name,
-    unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac)
+static enum sesscache_status
+name_ticket(SSL *ssl, struct sc_handshake *handshake, struct sc_ticket *ticket,
+    unsigned char *name, unsigned char *iv)
 {
-	struct sesscache *handle = connection->handle;
-	struct sc_ticket ticket = { 0 };
-	enum sesscache_status status = SESSCACHE_MISS;
+	SSL_SESSION *session = SSL_get_session(ssl);
 	uint32_t now = sc_now();
 
-	ticket.scope.asked = sc_realm_settle(ssl, connection);
-	ticket.expires_at = now +
-	    sc_session_seconds_left(connection, ssl, SSL_get_session(ssl));
-	if (ticket.scope.asked != 0)
-		status = sc_cache_ticket_issue(handle->cache, &ticket, name, iv,
-		    now);
+	/* A first flight of TLS 1.2 has the ticket in it. */
+	sc_gate_check(ssl, handshake);
+	if (session == NULL ||
+	    !sc_scope_of_session(ssl, handshake, session, &ticket->scope,
+		&ticket->flags))
+		return SESSCACHE_MISS;
+	if (sc_session_has_our_context(session))
+		ticket->flags |= SC_TICKET_CONTEXT;
+	else if ((ticket->flags & SC_RECORD_AUTH) != 0 &&
+	    sc_session_has_no_context(session))
+		return SESSCACHE_MISS;
+	ticket->cipher = sc_session_cipher(ssl, session);
+	ticket->expires_at = now +
+	    sc_session_seconds_left(handshake, ssl, session);
+	return sc_cache_ticket_issue(handshake->handle->cache, ticket, name, iv,
+	    now);
+}
+
+static int
+issue(SSL *ssl, struct sc_handshake *handshake, unsigned char *name,
+    unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac)
+{
+	struct sc_ticket ticket = { .flags = 0 };
+	enum sesscache_status status;
+
+	status = name_ticket(ssl, handshake, &ticket, name, iv);
 	if (status < 0 && status != SESSCACHE_EBUSY)
-		sc_session_failed(handle, "ticket", status);
+		sc_session_failed(handshake->handle, "ticket", status);
 	if (status == SESSCACHE_OK &&
 	    set_keys(cipher, mac, ticket.cipher_key, ticket.mac_key, iv, 1))
 		return 1;
 	return issue_none(name, iv, cipher, mac);
 }
 
+static enum sesscache_status
+open_ticket(SSL *ssl, struct sc_handshake *handshake,
+    const struct sc_name *name, struct sc_ticket *ticket,
+    const unsigned char *key_name, const unsigned char *iv)
+{
+	struct sc_cache *cache = handshake->handle->cache;
+	enum sesscache_status status = SESSCACHE_MISS;
+
+	for (int with_auth = 0; with_auth < 2; with_auth++) {
+		if (!sc_scope_terms(ssl, handshake, name, with_auth != 0,
+			&ticket->terms)) {
+			sc_cache_count(cache, SC_EVENT_REALM);
+			return SESSCACHE_MISS;
+		}
+		status = sc_cache_ticket_open(cache, ticket, key_name, iv,
+		    sc_now());
+		if (status != SESSCACHE_MISS || !ticket->terms.wants_auth)
+			break;
+	}
+	if (status < 0 && status != SESSCACHE_EBUSY)
+		sc_session_failed(handshake->handle, "ticket", status);
+	if (status == SESSCACHE_OK &&
+	    !(SSL_version(ssl) == TLS1_3_VERSION ||
+		sc_session_has_good_cipher(ssl, ticket->cipher))) {
+		sc_cache_count(cache, SC_EVENT_REALM);
+		status = SESSCACHE_MISS;
+	}
+	return status;
+}
+
+static void
+offer(SSL *ssl, struct sc_handshake *handshake, const struct sc_name *name,
+    const struct sc_ticket *ticket)
+{
+	const struct sc_terms *terms = &ticket->terms;
+
+	sc_handshake_drop_offer(handshake);
+	handshake->offer = (struct sc_offer){
+		.asked = (terms->flags & SC_RECORD_AUTH) != 0 ?
+		    terms->auth.asked :
+		    terms->open.asked,
+		.landed = terms->landed,
+		.flags = terms->flags,
+		.ends_at = ticket->expires_at,
+		.cipher = ticket->cipher,
+		.uncounted = SC_A_TICKET,
+		.name = OPENSSL_strdup(name->text),
+	};
+	sc_gate_close(ssl, handshake);
+	if ((terms->flags & SC_TICKET_CONTEXT) != 0)
+		sc_session_set_our_context(ssl);
+}
+
 /* As OpenSSL wants it: 0 a full handshake, 1 resume, 2 and send a new one. */
 static int
-accept_ticket(SSL *ssl, struct sc_connection *connection,
-    const unsigned char *name, const unsigned char *iv, EVP_CIPHER_CTX *cipher,
-    EVP_MAC_CTX *mac)
+accept_ticket(SSL *ssl, struct sc_handshake *handshake,
+    const unsigned char *key_name, const unsigned char *iv,
+    EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac)
 {
-	struct sesscache *handle = connection->handle;
-	struct sc_ticket ticket = { 0 };
-	enum sesscache_status status;
+	struct sc_ticket ticket = { .flags = 0 };
+	struct sc_name name;
 
-	ticket.terms.open.asked = sc_realm_predict(ssl, connection);
-	if (ticket.terms.open.asked == 0) {
-		sc_cache_count(handle->cache, SC_EVENT_REALM);
-		return 0;
-	}
-	status = sc_cache_ticket_open(handle->cache, &ticket, name, iv,
-	    sc_now());
-	if (status < 0 && status != SESSCACHE_EBUSY)
-		sc_session_failed(handle, "ticket", status);
-	if (status != SESSCACHE_OK ||
+	sc_info_catch_up(ssl, handshake);
+	sc_name_read(&name, ssl);
+	if (open_ticket(ssl, handshake, &name, &ticket, key_name, iv) !=
+		SESSCACHE_OK ||
 	    !set_keys(cipher, mac, ticket.cipher_key, ticket.mac_key, iv, 0))
 		return 0;
-	sc_cache_count(handle->cache, SC_EVENT_TICKET_ACCEPTED);
-	connection->ends_at = ticket.expires_at;
-	connection->ticket = true;
+	offer(ssl, handshake, &name, &ticket);
 	/* 1 would send no new ticket in TLS 1.3, whose tickets are for once. */
 	return ticket.renew || SSL_version(ssl) == TLS1_3_VERSION ? 2 : 1;
 }
@@ -133,123 +182,31 @@ static int
 on_ticket_key(SSL *ssl, unsigned char *name, unsigned char *iv,
     EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int encrypt)
 {
-	struct sc_connection *connection;
+	struct sc_handshake *handshake;
 	struct sc_quiet quiet;
 	int result = 0;
 
 	sc_quiet_begin(&quiet);
-	connection = sc_connection_of(ssl);
-	if (encrypt == 0 && connection != NULL)
-		result = accept_ticket(ssl, connection, name, iv, cipher, mac);
-	else if (encrypt != 0 && connection != NULL)
-		result = issue(ssl, connection, name, iv, cipher, mac);
+	handshake = sc_handshake_of(ssl);
+	if (encrypt == 0 && handshake != NULL)
+		result = accept_ticket(ssl, handshake, name, iv, cipher, mac);
+	else if (encrypt != 0 && handshake != NULL)
+		result = issue(ssl, handshake, name, iv, cipher, mac);
 	else if (encrypt != 0)
 		result = issue_none(name, iv, cipher, mac);
 	sc_quiet_end(&quiet);
 	return result;
 }
 
-/* --- the application's own ----------------------------------------------- */
-
-static int
-no_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
-    EVP_MAC_CTX *mac, int encrypt)
-{
-	(void)ssl, (void)name, (void)iv, (void)cipher, (void)mac, (void)encrypt;
-	return 0;
-}
-
-static bool
-holds(const SSL_CTX *ctx, size_t at, key_callback *callback)
-{
-	key_callback *found;
-
-	memcpy(&found, (const char *)ctx + at, sizeof(found));
-	return found == callback;
-}
-
-/* Where one and other hold what was set in each; NOWHERE if that is not
- * within the size of both. */
-static size_t
-find_callback(const SSL_CTX *one, key_callback *in_one, const SSL_CTX *other,
-    key_callback *in_other)
-{
-	size_t end = malloc_usable_size((void *)(uintptr_t)one);
-	size_t at, step = sizeof(key_callback *);
-
-	if (malloc_usable_size((void *)(uintptr_t)other) < end)
-		end = malloc_usable_size((void *)(uintptr_t)other);
-	for (at = step; at + step <= end; at += step) {
-		if (holds(one, at, in_one) && holds(other, at, in_other))
-			return at;
-	}
-	return NOWHERE;
-}
-
-#ifdef SSL_CTRL_SET_TLSEXT_TICKET_KEY_CB
-static void
-set_old_callback(SSL_CTX *ctx, key_callback *callback)
-{
-	/* Its type is that of no callback: each kind casts. */
-	(void)SSL_CTX_callback_ctrl(ctx, SSL_CTRL_SET_TLSEXT_TICKET_KEY_CB,
-	    (void (*)(void))callback);
-}
-#endif
-
-static void
-find_callbacks(SSL_CTX *one, SSL_CTX *other)
-{
-	CRYPTO_malloc_fn allocate;
-
-	/* The size of what another allocator gave is not known. */
-	CRYPTO_get_mem_functions(&allocate, NULL, NULL);
-	if (allocate != CRYPTO_malloc)
-		return;
-	(void)SSL_CTX_set_tlsext_ticket_key_evp_cb(one, on_ticket_key);
-	(void)SSL_CTX_set_tlsext_ticket_key_evp_cb(other, no_key);
-	library.evp_at = find_callback(one, on_ticket_key, other, no_key);
-	(void)SSL_CTX_set_tlsext_ticket_key_evp_cb(one, NULL);
-	(void)SSL_CTX_set_tlsext_ticket_key_evp_cb(other, NULL);
-#ifdef SSL_CTRL_SET_TLSEXT_TICKET_KEY_CB
-	set_old_callback(one, on_ticket_key);
-	set_old_callback(other, no_key);
-	library.old_at = find_callback(one, on_ticket_key, other, no_key);
-#endif
-}
-
 bool
 sc_tickets_init(void)
 {
-	SSL_CTX *one = SSL_CTX_new(TLS_server_method());
-	SSL_CTX *other = SSL_CTX_new(TLS_server_method());
-
 	library.cipher = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL);
-	if (one != NULL && other != NULL)
-		find_callbacks(one, other);
-	SSL_CTX_free(one);
-	SSL_CTX_free(other);
-	return one != NULL && other != NULL && library.cipher != NULL;
-}
-
-static bool
-has_old_callback(const SSL_CTX *ctx)
-{
-	return library.old_at != NOWHERE && !holds(ctx, library.old_at, NULL);
+	return library.cipher != NULL;
 }
 
 void
 sc_tickets_install(SSL_CTX *ctx)
 {
-	if (library.evp_at != NOWHERE && !holds(ctx, library.evp_at, NULL))
-		return;
-	if (!has_old_callback(ctx))
-		(void)SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket_key);
-}
-
-void
-sc_tickets_yield(SSL_CTX *ctx)
-{
-	if (has_old_callback(ctx) && library.evp_at != NOWHERE &&
-	    holds(ctx, library.evp_at, on_ticket_key))
-		(void)SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, NULL);
+	(void)SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket_key);
 }

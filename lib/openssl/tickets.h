@@ -14,13 +14,10 @@
 /* Once in a process; false if OpenSSL has no memory. */
 bool sc_tickets_init(void);
 
-/* Have an SSL_CTX use the shared keys, unless it has a callback of its own. */
-void sc_tickets_install(SSL_CTX *ctx);
-
 /*
- * A connection begins: if the application has set a callback of the older
- * kind meanwhile, before which OpenSSL would prefer ours, step back.
+ * Have an SSL_CTX use the shared keys.  What the application has set before
+ * is replaced, what it sets afterwards replaces this.
  */
-void sc_tickets_yield(SSL_CTX *ctx);
+void sc_tickets_install(SSL_CTX *ctx);
 
 #endif

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "api/settings.h"
+#include "api/options.h"
 #include "fuzz.h"
 
 const char fuzz_name[] = "settings";

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The one table of settings, and the values of one set of options.  The only
- * file that reads the environment.  Knows nothing of what a setting does.
+ * The values of one set of options: settings.c has the one table of them, and
+ * is the only file that reads the environment.  Knows nothing of what a setting
+ * does.
  */
-#ifndef SC_API_SETTINGS_H
-#define SC_API_SETTINGS_H
+#ifndef SC_API_OPTIONS_H
+#define SC_API_OPTIONS_H
 
 #include <sys/types.h>
 

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * See gate.h.
+ */
+#include "openssl/gate.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include <openssl/bio.h>
+#include <openssl/rand.h>
+
+#include "openssl/link.h"
+#include "openssl/quiet.h"
+#include "openssl/scope.h"
+#include "openssl/session.h"
+
+/* On a BIO, behind the application's callback; the BIO frees it. */
+struct watch {
+	SSL *ssl; /* NULL: nothing more to be watched */
+	BIO_callback_fn_ex own;
+};
+
+static struct {
+	pthread_once_t once;
+	int index; /* ex_data of a BIO: its watch */
+} library = { .once = PTHREAD_ONCE_INIT, .index = -1 };
+
+static void
+free_watch(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index, long argl,
+    void *argp)
+{
+	(void)parent, (void)ad, (void)index, (void)argl, (void)argp;
+	free(ptr);
+}
+
+static void
+init_library(void)
+{
+	library.index = CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_BIO, 0, NULL,
+	    NULL, NULL, free_watch);
+}
+
+/* --- the BIO ------------------------------------------------------------- */
+
+/* Whether the first flight may go out; a HelloRequest comes before it. */
+static bool
+may_write(SSL *ssl)
+{
+	struct sc_handshake *handshake = sc_handshake_known(ssl);
+	struct sc_quiet quiet;
+
+	if (handshake == NULL || SSL_get_state(ssl) == TLS_ST_SW_HELLO_REQ)
+		return true;
+	sc_quiet_begin(&quiet);
+	sc_gate_hello_done(ssl, handshake);
+	sc_quiet_end(&quiet);
+	return handshake->gate != SC_GATE_REFUSED;
+}
+
+static long
+on_bio(BIO *bio, int operation, const char *data, size_t len, int argi,
+    long argl, int result, size_t *processed)
+{
+	struct watch *watch = BIO_get_ex_data(bio, library.index);
+	BIO_callback_fn_ex own = watch != NULL ? watch->own : NULL;
+	SSL *ssl = watch != NULL ? watch->ssl : NULL;
+
+	if (operation == BIO_CB_WRITE && ssl != NULL && !may_write(ssl))
+		return -1;
+	if (own == NULL)
+		return result;
+	return own(bio, operation, data, len, argi, argl, result, processed);
+}
+
+static struct watch *
+watch_of(BIO *bio)
+{
+	struct watch *watch = BIO_get_ex_data(bio, library.index);
+
+	if (watch != NULL)
+		return watch;
+	watch = calloc(1, sizeof(*watch));
+	if (watch != NULL && BIO_set_ex_data(bio, library.index, watch) != 1) {
+		free(watch);
+		watch = NULL;
+	}
+	return watch;
+}
+
+/*
+ * Without memory, or with a BIO that serves another connection as well, the
+ * info callback alone is left.
+ */
+void
+sc_gate_watch(SSL *ssl, struct sc_handshake *handshake)
+{
+	BIO *bio = SSL_get_wbio(ssl);
+	struct watch *watch;
+
+	if (bio == NULL || handshake->watched != NULL)
+		return;
+	watch = watch_of(bio);
+	if (watch == NULL || watch->ssl != NULL || BIO_up_ref(bio) != 1)
+		return;
+	handshake->watched = bio;
+	watch->ssl = ssl;
+	if (BIO_get_callback_ex(bio) != on_bio) {
+		watch->own = BIO_get_callback_ex(bio);
+		BIO_set_callback_ex(bio, on_bio);
+	}
+}
+
+/* Step back, unless the application has put a callback before ours since. */
+static void
+unwatch_bio(struct sc_handshake *handshake)
+{
+	BIO *bio = handshake->watched;
+	struct watch *watch;
+
+	if (bio == NULL)
+		return;
+	handshake->watched = NULL;
+	watch = BIO_get_ex_data(bio, library.index);
+	if (watch != NULL) {
+		watch->ssl = NULL;
+		if (BIO_get_callback_ex(bio) == on_bio)
+			BIO_set_callback_ex(bio, watch->own);
+	}
+	BIO_free_all(bio); /* the rest of the chain, if ours was the last */
+}
+
+bool
+sc_gate_init(void)
+{
+	(void)pthread_once(&library.once, init_library);
+	return library.index >= 0 && sc_handshakes_init(unwatch_bio);
+}
+
+/* --- the check ----------------------------------------------------------- */
+
+void
+sc_gate_close(SSL *ssl, struct sc_handshake *handshake)
+{
+	if (handshake->gate != SC_GATE_CLOSED)
+		handshake->shutdown = SSL_get_shutdown(ssl);
+	handshake->gate = SC_GATE_CLOSED;
+	sc_gate_watch(ssl, handshake);
+	/* A fatal alert would not be sent either: where the BIO is watched,
+	 * nothing leaves that is not looked at. */
+	SSL_set_shutdown(ssl,
+	    handshake->watched != NULL ?
+		SSL_RECEIVED_SHUTDOWN :
+		SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+}
+
+static void
+open_gate(SSL *ssl, struct sc_handshake *handshake, enum sc_gate gate)
+{
+	handshake->gate = gate;
+	SSL_set_shutdown(ssl, handshake->shutdown);
+}
+
+/*
+ * Up to TLS 1.2 a client whose keys do not fit drops its session, so that it
+ * does not come back with it.
+ */
+static void
+spoil(SSL *ssl)
+{
+	unsigned char other[SSL_MAX_MASTER_KEY_LENGTH];
+	SSL_SESSION *session = SSL_get_session(ssl);
+
+	if (session != NULL && SSL_version(ssl) != TLS1_3_VERSION &&
+	    RAND_bytes(other, sizeof(other)) == 1)
+		(void)SSL_SESSION_set1_master_key(session, other,
+		    sizeof(other));
+}
+
+/* The gate stays closed, and the same is not offered again: to nobody. */
+static void
+refuse(SSL *ssl, struct sc_handshake *handshake, uint64_t landed)
+{
+	const struct sc_offer *offer = &handshake->offer;
+	struct sc_cache *cache = handshake->handle->cache;
+
+	handshake->gate = SC_GATE_REFUSED;
+	SSL_set_shutdown(ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+	spoil(ssl);
+	sc_cache_count(cache, SC_EVENT_REALM);
+	sc_cache_mislanded(cache, handshake->place, offer->flags, landed,
+	    sc_now());
+	sc_log(&handshake->handle->options, SC_LOG_WARN,
+	    "closed a connection: its server name leads elsewhere than when "
+	    "its session was made");
+}
+
+/* Only now is it known what became of what was offered. */
+static void
+count(struct sc_handshake *handshake, bool resumed)
+{
+	struct sc_cache *cache = handshake->handle->cache;
+
+	switch (handshake->offer.uncounted) {
+	case SC_COUNTED:
+		break;
+	case SC_A_HIT:
+		sc_cache_count(cache, resumed ? SC_EVENT_HIT : SC_EVENT_REALM);
+		break;
+	case SC_A_TICKET:
+		sc_cache_count(cache,
+		    resumed ? SC_EVENT_TICKET_ACCEPTED : SC_EVENT_TICKET);
+		break;
+	}
+	handshake->offer.uncounted = SC_COUNTED;
+}
+
+void
+sc_gate_check(SSL *ssl, struct sc_handshake *handshake)
+{
+	bool resumed = SSL_session_reused(ssl) == 1;
+	uint64_t landed = 0;
+
+	if (handshake->gate != SC_GATE_CLOSED)
+		return;
+	unwatch_bio(handshake);
+	count(handshake, resumed);
+	sc_scope_land(ssl, handshake);
+	if (!resumed)
+		open_gate(ssl, handshake, SC_GATE_NONE);
+	else if (sc_scope_holds(ssl, handshake, &landed))
+		open_gate(ssl, handshake, SC_GATE_OPEN);
+	else
+		refuse(ssl, handshake, landed);
+}
+
+void
+sc_gate_hello_done(SSL *ssl, struct sc_handshake *handshake)
+{
+	SSL_SESSION *session = SSL_get_session(ssl);
+
+	if (handshake == NULL)
+		return;
+	unwatch_bio(handshake);
+	if (handshake->gate == SC_GATE_CLOSED)
+		sc_gate_check(ssl, handshake);
+	else
+		sc_scope_land(ssl, handshake);
+	if (session == NULL)
+		return;
+	sc_link_session(&handshake->link, ssl, session);
+	if (!SSL_session_reused(ssl))
+		sc_session_ensure_context(ssl, session);
+}
