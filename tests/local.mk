@@ -5,6 +5,7 @@
 unit_tests = \
 	tests/check_address \
 	tests/check_cache \
+	tests/check_callbacks \
 	tests/check_coexist \
 	tests/check_early \
 	tests/check_evict \
@@ -14,10 +15,13 @@ unit_tests = \
 	tests/check_handle \
 	tests/check_heap \
 	tests/check_hostile \
+	tests/check_hosts \
 	tests/check_journal \
 	tests/check_keyring \
 	tests/check_landings \
+	tests/check_landing \
 	tests/check_lifetime \
+	tests/check_matrix \
 	tests/check_mend \
 	tests/check_openssl \
 	tests/check_platform \
@@ -30,7 +34,8 @@ unit_tests = \
 	tests/check_secrets \
 	tests/check_settings \
 	tests/check_stopped \
-	tests/check_store
+	tests/check_store \
+	tests/check_trust
 
 # Those of them that use threads, for ThreadSanitizer.
 thread_tests = \
@@ -71,12 +76,20 @@ EXTRA_DIST += tests/clients/Client.java tests/clients/client.js \
 # What unit tests share.
 tests_libsupport_a_SOURCES = \
 	tests/coverage.c \
+	tests/comeback.c \
+	tests/comeback.h \
+	tests/pki.c \
+	tests/pki.h \
+	tests/policy.c \
+	tests/policy.h \
 	tests/process.c \
 	tests/process.h \
 	tests/support.c \
 	tests/support.h \
 	tests/tls.c \
 	tests/tls.h \
+	tests/visit.c \
+	tests/visit.h \
 	tests/wrap.h
 
 # Its calls to libc, LMDB and OpenSSL go through fail.c: this list and the table
@@ -244,12 +257,13 @@ check-threads:
 	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(thread_tests)'
 
 # All but what kills at each system call, or has each call fail in a process of
-# its own, and what forks among threads against deadlines: that would be
-# memcheck's system calls, and memcheck's clock.  The sanitizers see these, and
-# the torture.
+# its own, what forks among threads against deadlines, and what makes handshakes
+# by the thousand: that would be memcheck's system calls, and memcheck's clock.
+# The sanitizers see these, and the torture.
 valgrind_tests = $(filter-out tests/check_failures tests/check_faults \
-	tests/check_fork tests/check_hostile tests/check_recovery \
-	tests/check_stopped,$(unit_tests))
+	tests/check_fork tests/check_hostile tests/check_hosts \
+	tests/check_landing tests/check_matrix tests/check_recovery \
+	tests/check_stopped tests/check_trust,$(unit_tests))
 
 check-valgrind:
 	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(valgrind_tests)' \

@@ -92,6 +92,9 @@ new_key(enum tls_key kind)
 	case TLS_P256:
 		key = EVP_EC_gen("P-256");
 		break;
+	case TLS_P384:
+		key = EVP_EC_gen("P-384");
+		break;
 	case TLS_RSA:
 		key = EVP_RSA_gen(RSA_BITS);
 		break;
@@ -128,6 +131,119 @@ tls_identity_of_key(struct tls_identity *out, const char *name,
     enum tls_key kind)
 {
 	return new_identity(out, kind, name, 0);
+}
+
+static bool
+add_extension(X509 *cert, int nid, const char *value)
+{
+	X509_EXTENSION *extension = X509V3_EXT_conf_nid(NULL, NULL, nid, value);
+	bool done = extension != NULL && X509_add_ext(cert, extension, -1) == 1;
+
+	X509_EXTENSION_free(extension);
+	return done;
+}
+
+/* In the place of what it said of itself; no serial number comes twice. */
+static bool
+sign_certificate(X509 *cert, const struct tls_identity *authority)
+{
+	static long serial = 1;
+
+	return ASN1_INTEGER_set(X509_get_serialNumber(cert), ++serial) == 1 &&
+	    X509_set_issuer_name(cert,
+		X509_get_subject_name(authority->cert)) == 1 &&
+	    X509_sign(cert, authority->key, digest_of(authority->key)) > 0;
+}
+
+/* An identity with one extension more, signed by an authority, or itself. */
+static bool
+extend_identity(struct tls_identity *out, const char *name, int nid,
+    const char *value, const struct tls_identity *authority)
+{
+	bool done = new_identity(out, TLS_P256, name, 0);
+
+	if (done && value != NULL)
+		done = add_extension(out->cert, nid, value);
+	if (done)
+		done = sign_certificate(out->cert,
+		    authority != NULL ? authority : out);
+	if (!done)
+		tls_identity_free(out);
+	return done;
+}
+
+bool
+tls_identity_named(struct tls_identity *out, const char *name,
+    const char *alt_names)
+{
+	return extend_identity(out, name, NID_subject_alt_name, alt_names,
+	    NULL);
+}
+
+bool
+tls_authority_new(struct tls_identity *out, const char *name)
+{
+	return extend_identity(out, name, NID_basic_constraints,
+	    "critical,CA:TRUE", NULL);
+}
+
+bool
+tls_identity_signed(struct tls_identity *out, const char *name,
+    const struct tls_identity *authority)
+{
+	return extend_identity(out, name, NID_undef, NULL, authority);
+}
+
+static bool
+revoke(X509_CRL *crl, X509 *cert)
+{
+	X509_REVOKED *entry = X509_REVOKED_new();
+	bool done;
+
+	done = entry != NULL &&
+	    X509_REVOKED_set_serialNumber(entry, X509_get_serialNumber(cert)) ==
+		1 &&
+	    X509_REVOKED_set_revocationDate(entry,
+		(ASN1_TIME *)X509_CRL_get0_lastUpdate(crl)) == 1 &&
+	    X509_CRL_add0_revoked(crl, entry) == 1;
+	if (!done)
+		X509_REVOKED_free(entry);
+	return done;
+}
+
+static bool
+fill_crl(X509_CRL *crl, const struct tls_identity *authority, X509 *revoked)
+{
+	long age_seconds = CERT_SECONDS / (revoked != NULL ? 8 : 4);
+	ASN1_TIME *last = X509_gmtime_adj(NULL, -age_seconds);
+	ASN1_TIME *next = X509_gmtime_adj(NULL, CERT_SECONDS);
+	bool done;
+
+	done = last != NULL && next != NULL &&
+	    X509_CRL_set_version(crl, X509_CRL_VERSION_2) == 1 &&
+	    X509_CRL_set_issuer_name(crl,
+		X509_get_subject_name(authority->cert)) == 1 &&
+	    X509_CRL_set1_lastUpdate(crl, last) == 1 &&
+	    X509_CRL_set1_nextUpdate(crl, next) == 1 &&
+	    (revoked == NULL || revoke(crl, revoked)) &&
+	    X509_CRL_sign(crl, authority->key, digest_of(authority->key)) > 0;
+	ASN1_TIME_free(last);
+	ASN1_TIME_free(next);
+	return done;
+}
+
+/* Decoded, or it has no digest, and any two of one authority look alike. */
+X509_CRL *
+tls_crl_new(const struct tls_identity *authority,
+    const struct tls_identity *revoked)
+{
+	X509_CRL *made = X509_CRL_new(), *crl = NULL;
+
+	if (made != NULL &&
+	    fill_crl(made, authority, revoked != NULL ? revoked->cert : NULL))
+		crl = X509_CRL_dup(made);
+	X509_CRL_free(made);
+	return crl;
 }
 
 void
@@ -195,6 +311,20 @@ tls_ask_for_certificate(SSL_CTX *ctx, bool required)
 	SSL_CTX_set_verify(ctx,
 	    SSL_VERIFY_PEER | (required ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0),
 	    believe);
+}
+
+bool
+tls_trust(SSL_CTX *ctx, const struct tls_identity *authority, int mode)
+{
+	X509_STORE *store = X509_STORE_new();
+
+	if (store == NULL || X509_STORE_add_cert(store, authority->cert) != 1) {
+		X509_STORE_free(store);
+		return false;
+	}
+	SSL_CTX_set_cert_store(ctx, store);
+	SSL_CTX_set_verify(ctx, mode, NULL);
+	return true;
 }
 
 void

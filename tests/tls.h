@@ -17,7 +17,7 @@ struct tls_identity {
 	X509 *cert;
 };
 
-enum tls_key { TLS_P256, TLS_RSA, TLS_ED25519 };
+enum tls_key { TLS_P256, TLS_P384, TLS_RSA, TLS_ED25519 };
 
 /*
  * Make an identity with a P-256 key whose certificate is longer by
@@ -30,6 +30,22 @@ bool tls_identity_of_key(struct tls_identity *out, const char *name,
     enum tls_key kind);
 void tls_identity_free(struct tls_identity *identity);
 
+/* The same, with other names that it has, as "DNS:a.example,DNS:b.example". */
+bool tls_identity_named(struct tls_identity *out, const char *name,
+    const char *alt_names);
+
+/* An authority, and an identity that it signed. */
+bool tls_authority_new(struct tls_identity *out, const char *name);
+bool tls_identity_signed(struct tls_identity *out, const char *name,
+    const struct tls_identity *authority);
+
+/*
+ * What an authority has revoked; NULL: nothing yet, in a list that is older
+ * than those that revoke.  The caller releases it with X509_CRL_free().
+ */
+X509_CRL *tls_crl_new(const struct tls_identity *authority,
+    const struct tls_identity *revoked);
+
 /* Contexts for one protocol version; identity may be NULL for a client. */
 SSL_CTX *tls_server_new(const struct tls_identity *identity, int version);
 SSL_CTX *tls_client_new(const struct tls_identity *identity, int version);
@@ -40,7 +56,13 @@ bool tls_add_identity(SSL_CTX *ctx, const struct tls_identity *identity);
 /* Have ctx ask for a client certificate, and believe whatever comes. */
 void tls_ask_for_certificate(SSL_CTX *ctx, bool required);
 
-/* The same for one connection, which must bring one. */
+/*
+ * Have ctx verify client certificates as OpenSSL does, against this authority
+ * and no other; mode is that of SSL_CTX_set_verify().
+ */
+bool tls_trust(SSL_CTX *ctx, const struct tls_identity *authority, int mode);
+
+/* Ask one connection for a certificate, which it must bring, and believe it. */
 void tls_require_certificate(SSL *ssl);
 
 /* The context that serves a name; a table of these ends with a NULL name. */
