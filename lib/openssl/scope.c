@@ -284,6 +284,21 @@ has_peer(SSL_SESSION *session)
 	return SSL_SESSION_get0_peer(session) != NULL;
 }
 
+/* Once for a handle: what it costs, and the cure. */
+static void
+log_auth(const struct sc_handshake *handshake)
+{
+	struct sesscache *handle = handshake->handle;
+
+	if (has_realm(handshake->landed_in) ||
+	    atomic_exchange(&handle->said_auth, true))
+		return;
+	sc_log(&handle->options, SC_LOG_INFO,
+	    "client certificates: their sessions resume where this SSL_CTX "
+	    "was inherited by fork(), and after no restart; in all processes "
+	    "with sesscache_attach_realm() or the setting realm");
+}
+
 /* Of a client that authenticated here, or that nobody asks to. */
 static bool
 say_anew(SSL *ssl, struct sc_handshake *handshake, bool auth,
@@ -300,6 +315,8 @@ say_anew(SSL *ssl, struct sc_handshake *handshake, bool auth,
 	    policy_now(ssl, handshake, handshake->landed_in) !=
 		handshake->landed_auth)
 		return false;
+	if (auth)
+		log_auth(handshake);
 	scope->asked = auth ? ask_auth(ssl, handshake, &name) :
 			      ask_open(handshake, &name);
 	scope->landed = auth ?
