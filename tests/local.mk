@@ -257,10 +257,12 @@ check-threads:
 	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(thread_tests)'
 
 # All but what kills at each system call, or has each call fail in a process of
-# its own, what forks among threads against deadlines, and what makes handshakes
-# by the thousand: that would be memcheck's system calls, and memcheck's clock.
-# The sanitizers see these, and the torture.
-valgrind_tests = $(filter-out tests/check_failures tests/check_faults \
+# its own, what forks among threads against deadlines, what makes handshakes by
+# the thousand, and what has an allocator of its own: that would be memcheck's
+# system calls, its clock and its leaks.  The sanitizers see these, and the
+# torture.
+valgrind_tests = $(filter-out tests/check_callbacks tests/check_failures \
+	tests/check_faults \
 	tests/check_fork tests/check_hostile tests/check_hosts \
 	tests/check_landing tests/check_matrix tests/check_recovery \
 	tests/check_stopped tests/check_trust,$(unit_tests))
