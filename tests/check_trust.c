@@ -1474,7 +1474,7 @@ START_TEST(session_that_would_not_be_made_any_more_is_a_full_handshake)
 	const char *what = limits[CASE].name;
 	struct act *act = act_new(WAY, NULL);
 	struct sesscache *cache;
-	SSL_CTX *server;
+	SSL_CTX *server, *client;
 	SSL_SESSION *session;
 	struct visit seen;
 
@@ -1493,9 +1493,10 @@ START_TEST(session_that_would_not_be_made_any_more_is_a_full_handshake)
 	act->after = NULL;
 	cache = open_cache(WAY);
 	server = act_server(act, cache);
-	seen = visit_with(server, visit_client(WAY, NULL), "a.example",
-	    session);
+	client = visit_client(WAY, NULL);
+	seen = visit_with(server, client, "a.example", session);
 	assert_resumed(&seen, visit_at(WAY, what, "before the change"));
+	SSL_CTX_free(client);
 	limits[CASE].after(server);
 	assert_limits(WAY, CASE, server, session);
 	SSL_SESSION_free(session);
