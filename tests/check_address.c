@@ -2,11 +2,13 @@
 /*
  * Session IDs that are addresses, and hashes of those that are not.
  */
+#include <openssl/evp.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cache/address.h"
+#include "cache/bytes.h"
 #include "support.h"
 
 static struct sc_address_keys keys[2];
@@ -157,6 +159,52 @@ START_TEST(hash_is_of_all_bytes_and_no_alias)
 }
 END_TEST
 
+/* AES-128-CBC with no IV, of the length and the bytes; its last block counts. */
+static uint64_t
+mac_of(const uint8_t key[16], const uint8_t *bytes, size_t len)
+{
+	static uint8_t plain[2048], crypted[2048];
+	EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+	size_t whole = (3 + len + 15) / 16 * 16;
+	uint8_t iv[16] = { 0 };
+	uint64_t mac;
+	int done = 0;
+
+	ck_assert_uint_le(whole, sizeof(plain));
+	memset(plain, 0, sizeof(plain));
+	memcpy(sc_write_int(plain, len, 3), bytes, len);
+	ck_assert_int_eq(EVP_EncryptInit_ex(ctx, EVP_aes_128_cbc(), NULL, key,
+			     iv),
+	    1);
+	ck_assert_int_eq(EVP_EncryptUpdate(ctx, crypted, &done, plain,
+			     (int)whole),
+	    1);
+	EVP_CIPHER_CTX_free(ctx);
+	memcpy(&mac, crypted + whole - 16, sizeof(mac));
+	return mac;
+}
+
+/* Whatever was hashed before, and however many pieces it is hashed in. */
+START_TEST(hash_is_a_mac_of_these_bytes_alone)
+{
+	uint8_t bytes[1024];
+	uint64_t seed = 3, hash, alias;
+	unsigned shard;
+
+	test_fill(bytes, sizeof(bytes), 2);
+	for (int i = 0; i < 2000; i++) {
+		size_t len = i <= (int)sizeof(bytes) ?
+		    (size_t)i :
+		    test_random(&seed) % sizeof(bytes);
+
+		ck_done(sc_address_hash(&ours, bytes, len, &hash));
+		ck_assert_uint_eq(hash, mac_of(keys[0].realm, bytes, len));
+		ck_done(sc_address_alias(&ours, bytes, len, &alias, &shard));
+		ck_assert_uint_eq(alias, mac_of(keys[0].alias, bytes, len));
+	}
+}
+END_TEST
+
 /* A name and an IV: neither depends on the other. */
 START_TEST(halves_of_a_name_are_read_as_they_were_made)
 {
@@ -248,6 +296,7 @@ main(void)
 	tcase_add_test(tc, ids_of_neighbours_have_nothing_in_common);
 	tcase_add_test(tc, alias_is_of_all_bytes_of_an_id_and_of_the_keys);
 	tcase_add_test(tc, hash_is_of_all_bytes_and_no_alias);
+	tcase_add_test(tc, hash_is_a_mac_of_these_bytes_alone);
 	tcase_add_test(tc, halves_of_a_name_are_read_as_they_were_made);
 	tcase_add_test(tc, aliases_go_to_all_shards);
 	tcase_add_test(tc, threads_have_ciphers_of_their_own);

@@ -9,8 +9,9 @@
 #include <string.h>
 
 #include "cache/address.h"
+#include "cache/bytes.h"
 
-enum { BLOCK = 16 };
+enum { BLOCK = 16, HASHED_AT_ONCE = 16 * BLOCK };
 
 _Static_assert(SC_ADDRESS_NAME % BLOCK == 0, "a name is whole blocks");
 
@@ -20,6 +21,7 @@ enum { ENCRYPT, DECRYPT, ALIAS, REALM, NAME, READ_NAME, CIPHERS };
 struct ciphers {
 	uint64_t owner;
 	EVP_CIPHER_CTX *ctx[CIPHERS];
+	uint8_t last[CIPHERS][BLOCK]; /* block that CBC goes on from */
 };
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -46,13 +48,16 @@ make_key(void)
 }
 
 static bool
-init_cipher(EVP_CIPHER_CTX **ctx, const uint8_t key[BLOCK], int encrypt)
+init_cipher(int which, const EVP_CIPHER *cipher, const uint8_t key[BLOCK],
+    int encrypt)
 {
+	EVP_CIPHER_CTX **ctx = &local.ctx[which];
+	uint8_t *iv = memset(local.last[which], 0, BLOCK);
+
 	if (*ctx == NULL)
 		*ctx = EVP_CIPHER_CTX_new();
 	return *ctx != NULL &&
-	    EVP_CipherInit_ex(*ctx, EVP_aes_128_ecb(), NULL, key, NULL,
-		encrypt) == 1 &&
+	    EVP_CipherInit_ex(*ctx, cipher, NULL, key, iv, encrypt) == 1 &&
 	    EVP_CIPHER_CTX_set_padding(*ctx, 0) == 1;
 }
 
@@ -72,18 +77,18 @@ use(const struct sc_address *address)
 	local.owner = 0;
 	pthread_once(&once, make_key);
 	pthread_setspecific(thread_end, &local);
-	if (!init_cipher(&local.ctx[ENCRYPT], keys->place, 1) ||
-	    !init_cipher(&local.ctx[DECRYPT], keys->place, 0) ||
-	    !init_cipher(&local.ctx[ALIAS], keys->alias, 1) ||
-	    !init_cipher(&local.ctx[REALM], keys->realm, 1) ||
-	    !init_cipher(&local.ctx[NAME], keys->name, 1) ||
-	    !init_cipher(&local.ctx[READ_NAME], keys->name, 0))
+	if (!init_cipher(ENCRYPT, EVP_aes_128_ecb(), keys->place, 1) ||
+	    !init_cipher(DECRYPT, EVP_aes_128_ecb(), keys->place, 0) ||
+	    !init_cipher(ALIAS, EVP_aes_128_cbc(), keys->alias, 1) ||
+	    !init_cipher(REALM, EVP_aes_128_cbc(), keys->realm, 1) ||
+	    !init_cipher(NAME, EVP_aes_128_ecb(), keys->name, 1) ||
+	    !init_cipher(READ_NAME, EVP_aes_128_ecb(), keys->name, 0))
 		return crypto_failed();
 	local.owner = address->owner;
 	return SESSCACHE_OK;
 }
 
-/* Whole blocks, each for itself. */
+/* Whole blocks. */
 static enum sesscache_status
 crypt_blocks(int which, const uint8_t *in, int len, uint8_t *out)
 {
@@ -164,25 +169,53 @@ sc_address_decode(const struct sc_address *address, const uint8_t *id,
 	return SESSCACHE_OK;
 }
 
+/*
+ * Whole blocks by CBC, in place.  The first one begins anew: what the context
+ * would add to it is taken out before, as to set an IV costs more than this.
+ */
+static enum sesscache_status
+chain_blocks(int which, uint8_t *blocks, size_t len, bool first)
+{
+	uint8_t *last = local.last[which];
+	enum sesscache_status status;
+	int i;
+
+	for (i = 0; first && i < BLOCK; i++)
+		blocks[i] ^= last[i];
+	status = crypt_blocks(which, blocks, (int)len, blocks);
+	if (status == SESSCACHE_OK)
+		memcpy(last, blocks + len - BLOCK, BLOCK);
+	else
+		local.owner = 0;
+	return status;
+}
+
 /* CBC-MAC; with the length in the first block nothing is another's prefix. */
 static enum sesscache_status
 hash(const struct sc_address *address, int which, const uint8_t *bytes,
     size_t len, uint8_t block[BLOCK])
 {
-	enum sesscache_status status;
-	size_t at = 0, i = 3; /* of bytes, and of the block */
+	enum sesscache_status status = use(address);
+	uint8_t blocks[HASHED_AT_ONCE];
+	size_t at = 0, n, filled = 3;
+	bool first = true;
 
-	memset(block, 0, BLOCK);
-	block[0] = (uint8_t)len;
-	block[1] = (uint8_t)(len >> 8);
-	block[2] = (uint8_t)(len >> 16);
-	status = use(address);
+	(void)sc_write_int(blocks, len, 3);
 	do {
-		for (; i < BLOCK && at < len; i++, at++)
-			block[i] ^= bytes[at];
-		i = 0;
+		n = sizeof(blocks) - filled;
+		if (n > len - at)
+			n = len - at;
+		memcpy(blocks + filled, bytes + at, n);
+		at += n;
+		filled += n;
+		n = (BLOCK - filled % BLOCK) % BLOCK;
+		memset(blocks + filled, 0, n);
+		filled += n;
 		if (status == SESSCACHE_OK)
-			status = crypt_blocks(which, block, BLOCK, block);
+			status = chain_blocks(which, blocks, filled, first);
+		memcpy(block, blocks + filled - BLOCK, BLOCK);
+		first = false;
+		filled = 0;
 	} while (at < len);
 	return status;
 }
@@ -190,11 +223,9 @@ hash(const struct sc_address *address, int which, const uint8_t *bytes,
 static uint64_t
 number_of(const uint8_t block[BLOCK])
 {
-	uint64_t number = 0;
-	int i;
+	uint64_t number;
 
-	for (i = 0; i < 8; i++)
-		number = number << 8 | block[i];
+	memcpy(&number, block, sizeof(number));
 	return number == 0 ? 1 : number;
 }
 

@@ -154,6 +154,23 @@ sc_gate_close(SSL *ssl, struct sc_handshake *handshake)
 		SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
 }
 
+void
+sc_gate_offer(SSL *ssl, struct sc_handshake *handshake,
+    const struct sc_offer *offer, const struct sc_terms *terms,
+    const struct sc_name *name)
+{
+	bool auth = (terms->flags & SC_RECORD_AUTH) != 0;
+
+	sc_handshake_drop_offer(handshake);
+	handshake->offer = *offer;
+	handshake->offer.asked = auth ? terms->auth.asked : terms->open.asked;
+	handshake->offer.landed = terms->landed;
+	handshake->offer.flags = terms->flags;
+	/* Without memory the certificate does not cover the name: no harm. */
+	handshake->offer.name = OPENSSL_memdup(name->text, name->len + 1);
+	sc_gate_close(ssl, handshake);
+}
+
 static void
 open_gate(SSL *ssl, struct sc_handshake *handshake, enum sc_gate gate)
 {

@@ -13,6 +13,7 @@
 #define SC_OPENSSL_GATE_H
 
 #include "openssl/handshake.h"
+#include "openssl/hello.h"
 
 /* Once in a process; false if OpenSSL has no memory. */
 bool sc_gate_init(void);
@@ -20,7 +21,15 @@ bool sc_gate_init(void);
 /* A handshake begins: have its first flight looked at. */
 void sc_gate_watch(SSL *ssl, struct sc_handshake *handshake);
 
-/* A session is offered, which handshake->offer describes. */
+/*
+ * A session is offered that meets the terms, to who sent this server name.  Of
+ * the offer the caller sets ends_at, cipher and uncounted.
+ */
+void sc_gate_offer(SSL *ssl, struct sc_handshake *handshake,
+    const struct sc_offer *offer, const struct sc_terms *terms,
+    const struct sc_name *name);
+
+/* The same once more, after a HelloRetryRequest. */
 void sc_gate_close(SSL *ssl, struct sc_handshake *handshake);
 
 /*

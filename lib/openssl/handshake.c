@@ -151,6 +151,7 @@ sc_handshake_reset(struct sc_handshake *handshake)
 	sc_handshake_drop_taken(handshake);
 	sc_handshake_drop_offer(handshake);
 	handshake->started_in = NULL;
+	handshake->in_realm = false;
 	handshake->again = false;
 	handshake->upgraded = false;
 	handshake->start_peer = false;

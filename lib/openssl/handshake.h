@@ -47,6 +47,7 @@ struct sc_handshake {
 
 	/* Of the handshake. */
 	SSL_CTX *started_in; /* current at the start; NULL: not seen */
+	bool in_realm;       /* that is named: the first context is */
 	bool again;          /* it renegotiates (up to TLS 1.2) */
 	bool upgraded;       /* to demand a certificate for the first time */
 	bool start_peer;     /* a certificate was demanded from the start */

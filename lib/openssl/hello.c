@@ -13,12 +13,14 @@ enum { NAME_AT = 5 /* bytes of a list of one name before it */ };
 static void
 set_name(struct sc_name *out, const char *name, size_t len)
 {
-	out->len = len <= SC_NAME_MAX ? len : 0;
-	for (size_t i = 0; i < out->len; i++)
+	size_t n = len <= SC_NAME_MAX ? len : 0;
+
+	for (size_t i = 0; i < n; i++)
 		out->text[i] = name[i] >= 'A' && name[i] <= 'Z' ?
 		    (char)(name[i] - 'A' + 'a') :
 		    name[i];
-	out->text[out->len] = '\0';
+	out->text[n] = '\0';
+	out->len = n;
 }
 
 /* One that is malformed is none: OpenSSL will end the handshake. */

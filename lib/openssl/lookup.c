@@ -55,27 +55,6 @@ look_up(struct sc_handshake *handshake, SSL *ssl, struct sc_lookup *lookup)
 	return status;
 }
 
-/* Describe what is offered, and let nothing pass before it has landed. */
-static void
-offer(struct sc_handshake *handshake, SSL *ssl, const struct sc_name *name,
-    const struct sc_lookup *lookup)
-{
-	const struct sc_terms *terms = &lookup->terms;
-
-	sc_handshake_drop_offer(handshake);
-	handshake->offer = (struct sc_offer){
-		.asked = (terms->flags & SC_RECORD_AUTH) != 0 ?
-		    terms->auth.asked :
-		    terms->open.asked,
-		.landed = terms->landed,
-		.flags = terms->flags,
-		.ends_at = lookup->expires_at,
-		.uncounted = lookup->taken ? SC_COUNTED : SC_A_HIT,
-		.name = OPENSSL_strdup(name->text),
-	};
-	sc_gate_close(ssl, handshake);
-}
-
 static SSL_SESSION *
 decode(struct sc_handshake *handshake, SSL *ssl, struct sc_lookup *lookup)
 {
@@ -135,6 +114,7 @@ find_stored(struct sc_handshake *handshake, SSL *ssl,
 static SSL_SESSION *
 find_session(struct sc_handshake *handshake, SSL *ssl, struct sc_lookup *lookup)
 {
+	struct sc_offer offer = { .uncounted = SC_COUNTED };
 	SSL_SESSION *session;
 	struct sc_name name;
 
@@ -148,7 +128,9 @@ find_session(struct sc_handshake *handshake, SSL *ssl, struct sc_lookup *lookup)
 	}
 	session = find_stored(handshake, ssl, &name, lookup);
 	if (session != NULL) {
-		offer(handshake, ssl, &name, lookup);
+		offer.ends_at = lookup->expires_at;
+		offer.uncounted = lookup->taken ? SC_COUNTED : SC_A_HIT;
+		sc_gate_offer(ssl, handshake, &offer, &lookup->terms, &name);
 		sc_session_adopt_context(ssl, session);
 	}
 	return session;

@@ -6,7 +6,6 @@
 
 #include <string.h>
 
-#include "cache/bytes.h"
 #include "openssl/policy.h"
 #include "openssl/session.h"
 
@@ -47,6 +46,14 @@ policy_later(SSL *ssl, const struct sc_handshake *handshake, SSL_CTX *ctx)
 
 /* --- asked --------------------------------------------------------------- */
 
+static bool
+has_realm(const SSL_CTX *ctx)
+{
+	const struct sc_attachment *attachment = sc_attachment_of(ctx);
+
+	return attachment != NULL && attachment->realm[0] != '\0';
+}
+
 /* A Finished that was sent before: this one renegotiates. */
 static bool
 is_again(const SSL *ssl)
@@ -64,6 +71,7 @@ static void
 begin(SSL *ssl, struct sc_handshake *handshake, bool peer)
 {
 	handshake->started_in = SSL_get_SSL_CTX(ssl);
+	handshake->in_realm = has_realm(handshake->first);
 	handshake->start_level = SSL_get_security_level(ssl);
 	handshake->again = is_again(ssl);
 	if (!handshake->again)
@@ -90,14 +98,6 @@ sc_scope_begin_late(SSL *ssl, struct sc_handshake *handshake)
 	begin(ssl, handshake, (mode & SSL_VERIFY_PEER) != 0);
 }
 
-static bool
-has_realm(const SSL_CTX *ctx)
-{
-	const struct sc_attachment *attachment = sc_attachment_of(ctx);
-
-	return attachment != NULL && attachment->realm[0] != '\0';
-}
-
 /* Hashes of the same are apart. */
 enum asked { OPEN, AUTH, PLACE };
 
@@ -110,14 +110,15 @@ static uint64_t
 hash_asked(const struct sc_handshake *handshake, enum asked kind,
     uint64_t policy, const struct sc_name *name)
 {
-	uint8_t bytes[1 + 1 + 8 + SC_NAME_MAX], *at = bytes;
+	uint8_t bytes[1 + 1 + sizeof(policy) + SC_NAME_MAX], *at = bytes;
 
 	if (policy == 0)
 		return 0;
 	*at++ = (uint8_t)kind;
 	*at++ = (uint8_t)handshake->start_level;
-	at = sc_write_int(at, policy, 8);
-	if (kind == PLACE || !has_realm(handshake->first)) {
+	memcpy(at, &policy, sizeof(policy));
+	at += sizeof(policy);
+	if (kind == PLACE || !handshake->in_realm) {
 		memcpy(at, name->text, name->len);
 		at += name->len;
 	}
@@ -143,7 +144,7 @@ static uint64_t
 place_of(const struct sc_handshake *handshake, uint64_t asked,
     const struct sc_name *name)
 {
-	return has_realm(handshake->first) ?
+	return handshake->in_realm ?
 	    hash_asked(handshake, PLACE, first_policy(handshake), name) :
 	    asked;
 }
@@ -260,8 +261,7 @@ sc_scope_holds(SSL *ssl, struct sc_handshake *handshake, uint64_t *landed)
 		*landed = sc_policy_open(cache_of(handshake),
 		    handshake->landed_in);
 		holds = *landed == offer->landed ||
-		    (!has_realm(handshake->first) &&
-			!sc_policy_is_of_realm(*landed) &&
+		    (!handshake->in_realm && !sc_policy_is_of_realm(*landed) &&
 			!sc_policy_is_of_realm(offer->landed) &&
 			sc_policy_covers(ssl, offer->name));
 	}

@@ -135,35 +135,13 @@ open_ticket(SSL *ssl, struct sc_handshake *handshake,
 	return status;
 }
 
-static void
-offer(SSL *ssl, struct sc_handshake *handshake, const struct sc_name *name,
-    const struct sc_ticket *ticket)
-{
-	const struct sc_terms *terms = &ticket->terms;
-
-	sc_handshake_drop_offer(handshake);
-	handshake->offer = (struct sc_offer){
-		.asked = (terms->flags & SC_RECORD_AUTH) != 0 ?
-		    terms->auth.asked :
-		    terms->open.asked,
-		.landed = terms->landed,
-		.flags = terms->flags,
-		.ends_at = ticket->expires_at,
-		.cipher = ticket->cipher,
-		.uncounted = SC_A_TICKET,
-		.name = OPENSSL_strdup(name->text),
-	};
-	sc_gate_close(ssl, handshake);
-	if ((terms->flags & SC_TICKET_CONTEXT) != 0)
-		sc_session_set_our_context(ssl);
-}
-
 /* As OpenSSL wants it: 0 a full handshake, 1 resume, 2 and send a new one. */
 static int
 accept_ticket(SSL *ssl, struct sc_handshake *handshake,
     const unsigned char *key_name, const unsigned char *iv,
     EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac)
 {
+	struct sc_offer offer = { .uncounted = SC_A_TICKET };
 	struct sc_ticket ticket = { .flags = 0 };
 	struct sc_name name;
 
@@ -173,7 +151,11 @@ accept_ticket(SSL *ssl, struct sc_handshake *handshake,
 		SESSCACHE_OK ||
 	    !set_keys(cipher, mac, ticket.cipher_key, ticket.mac_key, iv, 0))
 		return 0;
-	offer(ssl, handshake, &name, &ticket);
+	offer.ends_at = ticket.expires_at;
+	offer.cipher = ticket.cipher;
+	sc_gate_offer(ssl, handshake, &offer, &ticket.terms, &name);
+	if ((ticket.terms.flags & SC_TICKET_CONTEXT) != 0)
+		sc_session_set_our_context(ssl);
 	/* 1 would send no new ticket in TLS 1.3, whose tickets are for once. */
 	return ticket.renew || SSL_version(ssl) == TLS1_3_VERSION ? 2 : 1;
 }
