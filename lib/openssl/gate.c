@@ -73,6 +73,22 @@ on_bio(BIO *bio, int operation, const char *data, size_t len, int argi,
 	return own(bio, operation, data, len, argi, argl, result, processed);
 }
 
+/* For one without a callback of the application's, which costs next to none. */
+static long
+on_bare_bio(BIO *bio, int operation, const char *data, size_t len, int argi,
+    long argl, int result, size_t *processed)
+{
+	return operation != BIO_CB_WRITE ?
+	    result :
+	    on_bio(bio, operation, data, len, argi, argl, result, processed);
+}
+
+static bool
+is_ours(BIO_callback_fn_ex callback)
+{
+	return callback == on_bio || callback == on_bare_bio;
+}
+
 static struct watch *
 watch_of(BIO *bio)
 {
@@ -95,19 +111,22 @@ watch_of(BIO *bio)
 void
 sc_gate_watch(SSL *ssl, struct sc_handshake *handshake)
 {
-	BIO *bio = SSL_get_wbio(ssl);
+	BIO_callback_fn_ex own;
 	struct watch *watch;
+	BIO *bio;
 
-	if (bio == NULL || handshake->watched != NULL)
+	if (handshake->watched != NULL)
 		return;
-	watch = watch_of(bio);
+	bio = SSL_get_wbio(ssl);
+	watch = bio != NULL ? watch_of(bio) : NULL;
 	if (watch == NULL || watch->ssl != NULL || BIO_up_ref(bio) != 1)
 		return;
 	handshake->watched = bio;
 	watch->ssl = ssl;
-	if (BIO_get_callback_ex(bio) != on_bio) {
-		watch->own = BIO_get_callback_ex(bio);
-		BIO_set_callback_ex(bio, on_bio);
+	own = BIO_get_callback_ex(bio);
+	if (!is_ours(own)) {
+		watch->own = own;
+		BIO_set_callback_ex(bio, own == NULL ? on_bare_bio : on_bio);
 	}
 }
 
@@ -124,7 +143,7 @@ unwatch_bio(struct sc_handshake *handshake)
 	watch = BIO_get_ex_data(bio, library.index);
 	if (watch != NULL) {
 		watch->ssl = NULL;
-		if (BIO_get_callback_ex(bio) == on_bio)
+		if (is_ours(BIO_get_callback_ex(bio)))
 			BIO_set_callback_ex(bio, watch->own);
 	}
 	BIO_free_all(bio); /* the rest of the chain, if ours was the last */

@@ -63,8 +63,7 @@ on_end(SSL *ssl)
 	struct sc_handshake *handshake = sc_handshake_known(ssl);
 	SSL_SESSION *session = SSL_get_session(ssl);
 
-	if (handshake == NULL || session == NULL || SSL_session_reused(ssl) ||
-	    SSL_version(ssl) == TLS1_3_VERSION)
+	if (handshake == NULL || session == NULL)
 		return;
 	if (SSL_get_state(ssl) == TLS_ST_SR_FINISHED)
 		sc_session_limit(handshake, ssl, session);
@@ -96,7 +95,9 @@ find_step(const SSL *ssl, int where)
 		break;
 	case TLS_ST_SR_FINISHED:
 	case TLS_ST_SW_CHANGE:
-		found = on_end;
+		if (!SSL_session_reused(ssl) &&
+		    SSL_version(ssl) != TLS1_3_VERSION)
+			found = on_end;
 		break;
 	}
 	return found;
@@ -168,9 +169,6 @@ pass_on(const SSL *ssl, int where, int ret, enum turn turn)
 {
 	sc_info_callback *own = NULL;
 
-	if (!atomic_load_explicit(&has_own, memory_order_relaxed) &&
-	    SSL_CTX_get_info_callback(SSL_get_SSL_CTX(ssl)) == on_info)
-		return;
 	for (; turn < NOBODY && own == NULL; turn++)
 		own = callback_of(ssl, turn);
 	at.ssl = ssl;
@@ -179,8 +177,17 @@ pass_on(const SSL *ssl, int where, int ret, enum turn turn)
 		own(ssl, where, ret);
 }
 
+/* Nobody else has one, as a rule: then there is none to pass on to. */
+static bool
+is_alone(const SSL *ssl)
+{
+	return !atomic_load_explicit(&has_own, memory_order_relaxed) &&
+	    SSL_get_info_callback(ssl) == on_info &&
+	    SSL_CTX_get_info_callback(SSL_get_SSL_CTX(ssl)) == on_info;
+}
+
 static void
-on_info(const SSL *ssl, int where, int ret)
+on_info_of_several(SSL *ssl, int where, int ret)
 {
 	const SSL *outer = at.ssl;
 	enum turn turn = at.next;
@@ -192,12 +199,23 @@ on_info(const SSL *ssl, int where, int ret)
 
 		at.ssl = ssl;
 		at.next = NOBODY;
-		if (SSL_is_server(ssl)) /* const is its manner */
-			step((SSL *)(uintptr_t)ssl, where);
+		if (SSL_is_server(ssl))
+			step(ssl, where);
 		pass_on(ssl, where, ret, first);
 	}
 	at.ssl = outer;
 	at.next = turn;
+}
+
+static void
+on_info(const SSL *ssl, int where, int ret)
+{
+	SSL *same = (SSL *)(uintptr_t)ssl; /* const is its manner */
+
+	if (!is_alone(ssl))
+		on_info_of_several(same, where, ret);
+	else if (SSL_is_server(ssl))
+		step(same, where);
 }
 
 void
@@ -210,8 +228,8 @@ sc_info_hook(SSL *ssl, struct sc_handshake *handshake)
 	if (own != NULL)
 		atomic_store(&has_own, true);
 	handshake->own_info = own;
-	handshake->hooked_now = true;
 	SSL_set_info_callback(ssl, on_info);
+	handshake->hooked_now = !is_alone(ssl);
 }
 
 void

@@ -31,6 +31,12 @@ tests_bench_bench_tls_SOURCES = \
 	tests/tls.h
 tests_bench_bench_tls_LDADD = lib/libsesscache.la $(OPENSSL_LIBS) -lm
 
+check_PROGRAMS += tests/bench/steps
+tests_bench_steps_SOURCES = tests/bench/steps.c tests/tls.c tests/tls.h
+tests_bench_steps_LDADD = lib/libsesscache.la $(OPENSSL_LIBS)
+
+EXTRA_DIST += tests/bench/instructions.sh
+
 BENCH_FLAGS =
 BENCH_TLS_FLAGS =
 
@@ -38,4 +44,9 @@ bench: tests/bench/bench_cache tests/bench/bench_tls
 	tests/bench/bench_cache $(BENCH_FLAGS)
 	tests/bench/bench_tls $(BENCH_TLS_FLAGS)
 
-.PHONY: bench
+# OTHER=DIR: where libsesscache.so of another version is, to compare with.
+bench-instructions: tests/bench/steps
+	$(srcdir)/tests/bench/instructions.sh tests/bench/.libs/steps \
+	    lib/.libs $(OTHER)
+
+.PHONY: bench bench-instructions
