@@ -213,6 +213,25 @@ spoil(SSL *ssl)
 		    sizeof(other));
 }
 
+/*
+ * A client over datagrams drops what it cannot decrypt and sees no connection
+ * end: without an alert it waits for its timeout.  OpenSSL sends one, and ends
+ * the handshake before the ChangeCipherSpec, if the cipher of a session that
+ * it resumes is not the one that it chose; no suite of TLS 1.3 ever is.
+ */
+static void
+fail(SSL *ssl)
+{
+	static const unsigned char other[] = { 0x13, 0x01 };
+	const SSL_CIPHER *cipher = SSL_CIPHER_find(ssl, other);
+	SSL_SESSION *session = SSL_get_session(ssl);
+
+	if (session == NULL || cipher == NULL ||
+	    SSL_SESSION_set_cipher(session, cipher) != 1)
+		return;
+	SSL_set_shutdown(ssl, SSL_RECEIVED_SHUTDOWN); /* lets alerts out */
+}
+
 /* The gate stays closed, and the same is not offered again: to nobody. */
 static void
 refuse(SSL *ssl, struct sc_handshake *handshake, uint64_t landed)
@@ -223,6 +242,8 @@ refuse(SSL *ssl, struct sc_handshake *handshake, uint64_t landed)
 	handshake->gate = SC_GATE_REFUSED;
 	SSL_set_shutdown(ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
 	spoil(ssl);
+	if (SSL_is_dtls(ssl))
+		fail(ssl);
 	sc_cache_count(cache, SC_EVENT_REALM);
 	sc_cache_mislanded(cache, handshake->place, offer->flags, landed,
 	    sc_now());
