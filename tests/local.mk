@@ -24,6 +24,7 @@ unit_tests = \
 	tests/check_matrix \
 	tests/check_mend \
 	tests/check_openssl \
+	tests/check_other_handshakes \
 	tests/check_platform \
 	tests/check_race \
 	tests/check_realm \

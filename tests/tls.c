@@ -262,6 +262,12 @@ tls_add_identity(SSL_CTX *ctx, const struct tls_identity *identity)
 	    SSL_CTX_use_PrivateKey(ctx, identity->key) == 1;
 }
 
+static bool
+is_datagrams(int version)
+{
+	return version == DTLS1_2_VERSION || version == DTLS1_VERSION;
+}
+
 static SSL_CTX *
 new_ctx(const SSL_METHOD *method, const struct tls_identity *identity,
     int version)
@@ -284,7 +290,9 @@ new_ctx(const SSL_METHOD *method, const struct tls_identity *identity,
 SSL_CTX *
 tls_server_new(const struct tls_identity *identity, int version)
 {
-	SSL_CTX *ctx = new_ctx(TLS_server_method(), identity, version);
+	SSL_CTX *ctx = new_ctx(is_datagrams(version) ? DTLS_server_method() :
+						       TLS_server_method(),
+	    identity, version);
 
 	if (ctx != NULL)
 		SSL_CTX_set_max_cert_list(ctx, BIO_BYTES);
@@ -294,7 +302,9 @@ tls_server_new(const struct tls_identity *identity, int version)
 SSL_CTX *
 tls_client_new(const struct tls_identity *identity, int version)
 {
-	return new_ctx(TLS_client_method(), identity, version);
+	return new_ctx(is_datagrams(version) ? DTLS_client_method() :
+					       TLS_client_method(),
+	    identity, version);
 }
 
 static int

@@ -46,7 +46,10 @@ bool tls_identity_signed(struct tls_identity *out, const char *name,
 X509_CRL *tls_crl_new(const struct tls_identity *authority,
     const struct tls_identity *revoked);
 
-/* Contexts for one protocol version; identity may be NULL for a client. */
+/*
+ * Contexts for one protocol version, of TLS or DTLS; identity may be NULL for a
+ * client.
+ */
 SSL_CTX *tls_server_new(const struct tls_identity *identity, int version);
 SSL_CTX *tls_client_new(const struct tls_identity *identity, int version);
 
