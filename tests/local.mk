@@ -265,7 +265,8 @@ check-threads:
 valgrind_tests = $(filter-out tests/check_callbacks tests/check_failures \
 	tests/check_faults \
 	tests/check_fork tests/check_hostile tests/check_hosts \
-	tests/check_landing tests/check_matrix tests/check_recovery \
+	tests/check_landing tests/check_matrix \
+	tests/check_other_handshakes tests/check_recovery \
 	tests/check_stopped tests/check_trust,$(unit_tests))
 
 check-valgrind:
