@@ -415,12 +415,12 @@ START_TEST(record_says_its_flags_and_where_it_landed)
 	put_session(&id, (struct sc_scope){ ASKED, LANDED },
 	    SC_RECORD_TICKET | SC_RECORD_EMS);
 	ck_done(sc_cache_get(cache, &lookup, NOW));
-	ck_assert_uint_eq(lookup.terms.landed, LANDED);
+	ck_assert_uint_eq(lookup.terms.said.landed, LANDED);
 	ck_assert_uint_eq(lookup.terms.flags, SC_RECORD_TICKET | SC_RECORD_EMS);
 	put_session(&id, (struct sc_scope){ ASKED + 1, LANDED + 1 },
 	    SC_RECORD_AUTH);
 	ck_done(sc_cache_get(cache, &lookup, NOW));
-	ck_assert_uint_eq(lookup.terms.landed, LANDED + 1);
+	ck_assert_uint_eq(lookup.terms.said.landed, LANDED + 1);
 	ck_assert_uint_eq(lookup.terms.flags, SC_RECORD_AUTH);
 	ck_assert(!lookup.taken);
 }

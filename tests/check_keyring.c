@@ -152,7 +152,7 @@ open_in(struct sc_cache *in, const struct issued *issued, uint32_t now,
 		return status;
 	*renew = ticket.renew;
 	if (ticket.expires_at != issued->expires_at ||
-	    ticket.cipher != CIPHER || ticket.terms.landed != LANDED ||
+	    ticket.cipher != CIPHER || ticket.terms.said.landed != LANDED ||
 	    memcmp(ticket.cipher_key, issued->cipher, SC_TICKET_KEY) != 0 ||
 	    memcmp(ticket.mac_key, issued->mac, SC_TICKET_KEY) != 0)
 		status = SESSCACHE_ECORRUPT;
@@ -417,7 +417,7 @@ START_TEST(ticket_that_landed_elsewhere_is_refused_and_counted)
 	ck_done(open_on(&ticket, &terms, START));
 	terms.open.landed = 0; /* any */
 	ck_done(open_on(&ticket, &terms, START));
-	ck_assert_uint_eq(ticket.terms.landed, LANDED);
+	ck_assert_uint_eq(ticket.terms.said.landed, LANDED);
 }
 END_TEST
 

@@ -97,7 +97,7 @@ START_TEST(session_resumes_if_it_meets_the_terms)
 	if (answer == YES) {
 		ck_assert(!terms.wants_auth);
 		ck_assert_uint_eq(terms.flags, said->flags);
-		ck_assert_uint_eq(terms.landed, said->scope.landed);
+		ck_assert_uint_eq(terms.said.landed, said->scope.landed);
 	}
 }
 END_TEST

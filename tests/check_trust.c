@@ -375,6 +375,7 @@ struct act {
 	enum who leaf;
 	bool strict;
 	const char *realm;
+	bool behind; /* another context, in no realm, by the server's name */
 	rule *before;
 	rule *after; /* comes upon an inherited server, too */
 	const struct tls_identity *client;
@@ -400,10 +401,24 @@ act_server(const struct act *act, struct sesscache *cache)
 	return server;
 }
 
+/* Has connections go on with the host; both are the caller's. */
+static SSL_CTX *
+front_of(SSL_CTX *host, struct sesscache *cache, const struct act *act)
+{
+	static struct tls_host hosts[2];
+	SSL_CTX *front = open_server(cache, act->way, OTHER);
+
+	hosts[0] = (struct tls_host){ act->name, host };
+	SSL_CTX_set_security_level(front, 1);
+	tls_serve_hosts(front, TLS_BY_NAME, hosts);
+	return front;
+}
+
 static void
 play(void *arg)
 {
 	struct act *act = arg;
+	SSL_CTX *front = NULL;
 	SSL_CTX *client = visit_client(act->way, act->client);
 	SSL_SESSION *session = parcel_get(&act->parcel);
 	struct sesscache *cache = NULL;
@@ -415,7 +430,11 @@ play(void *arg)
 	} else if (act->after != NULL) {
 		act->after(server);
 	}
-	act->seen = visit(server, client, act->name, &session);
+	if (act->behind)
+		front = front_of(server, cache, act);
+	act->seen = visit(front != NULL ? front : server, client, act->name,
+	    &session);
+	SSL_CTX_free(front);
 	parcel_put(&act->parcel, session);
 	SSL_SESSION_free(session);
 	SSL_CTX_free(client);
@@ -783,6 +802,37 @@ START_TEST(named_realm_shares_where_all_rules_are_equal)
 	SSL_CTX_free(servers[0]);
 	SSL_CTX_free(servers[1]);
 	sesscache_close(cache);
+}
+END_TEST
+
+START_TEST(named_realm_behind_a_context_in_none_shares)
+{
+	struct act *act = act_new_strict(WAY, "shop", alike[CASE]);
+	struct visit seen;
+
+	act->behind = true;
+	for (int i = 0; i < 4; i++) {
+		seen = act_out(act);
+		assert_visit(&seen, i > 0, visit_at(WAY, "behind", "again"));
+	}
+	act->realm = "club";
+	seen = act_out(act);
+	assert_never_served(&seen, visit_at(WAY, "behind", "elsewhere"));
+}
+END_TEST
+
+/* Without the realm nothing of it outlives the context, and nobody is closed.
+ */
+START_TEST(host_behind_a_context_in_no_realm_shares_nothing)
+{
+	struct act *act = act_new_strict(WAY, NULL, NULL);
+	struct visit seen;
+
+	act->behind = true;
+	for (int i = 0; i < 3; i++) {
+		seen = act_out(act);
+		assert_full(&seen, visit_at(WAY, "behind", "no realm"));
+	}
 }
 END_TEST
 
@@ -1530,6 +1580,8 @@ static const struct {
 	{ &session_of_a_verified_client_ends_with_its_family, 1 },
 	{ &children_share_the_sessions_of_verified_clients, 1 },
 	{ &named_realm_shares_where_all_rules_are_equal, N_OF(alike) },
+	{ &named_realm_behind_a_context_in_none_shares, N_OF(alike) },
+	{ &host_behind_a_context_in_no_realm_shares_nothing, 1 },
 	{ &session_from_before_the_certificate_is_no_use_where_it_comes_first,
 	    1 },
 	{ &renewed_certificate_costs_no_session, 1 },

@@ -77,11 +77,13 @@ struct sc_scope {
 struct sc_terms {
 	struct sc_scope open; /* in: of one without client authentication */
 	struct sc_scope auth; /* in: of one with; asked 0: not worked out */
+	uint64_t named;       /* in: what else one with may have asked; 0:
+				 nothing */
 	uint64_t place;       /* in: what a landing elsewhere is remembered
 				 under; 0: nothing is */
 	unsigned refused;     /* in: SC_RECORD_... that it may not have */
 	unsigned flags;       /* out: SC_RECORD_... */
-	uint64_t landed;      /* out */
+	struct sc_scope said; /* out: of asked what was wanted, whole */
 	bool wants_auth;      /* out: a miss, and not counted as one, only
 				 because auth.asked is 0 while open.asked is
 				 not: work it out and look again */

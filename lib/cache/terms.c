@@ -20,6 +20,7 @@ sc_terms_are_met(struct sc_terms *terms, const struct sc_said *said,
 {
 	bool is_auth = (said->flags & SC_RECORD_AUTH) != 0;
 	const struct sc_scope *wanted = is_auth ? &terms->auth : &terms->open;
+	uint64_t asked = wanted->asked;
 
 	terms->wants_auth = false;
 	if ((said->flags & terms->refused) != 0)
@@ -28,7 +29,9 @@ sc_terms_are_met(struct sc_terms *terms, const struct sc_said *said,
 		terms->wants_auth = true;
 		return false;
 	}
-	if (!is_same_asked(wanted->asked, said) ||
+	if (is_auth && terms->named != 0 && is_same_asked(terms->named, said))
+		asked = terms->named;
+	if (!is_same_asked(asked, said) ||
 	    (wanted->landed != 0 && wanted->landed != said->scope.landed))
 		return false;
 	if (terms->place != 0 &&
@@ -36,6 +39,7 @@ sc_terms_are_met(struct sc_terms *terms, const struct sc_said *said,
 		said->scope.landed, now))
 		return false;
 	terms->flags = said->flags;
-	terms->landed = said->scope.landed;
+	terms->said.asked = asked;
+	terms->said.landed = said->scope.landed;
 	return true;
 }

@@ -178,12 +178,9 @@ sc_gate_offer(SSL *ssl, struct sc_handshake *handshake,
     const struct sc_offer *offer, const struct sc_terms *terms,
     const struct sc_name *name)
 {
-	bool auth = (terms->flags & SC_RECORD_AUTH) != 0;
-
 	sc_handshake_drop_offer(handshake);
 	handshake->offer = *offer;
-	handshake->offer.asked = auth ? terms->auth.asked : terms->open.asked;
-	handshake->offer.landed = terms->landed;
+	handshake->offer.scope = terms->said;
 	handshake->offer.flags = terms->flags;
 	/* Without memory the certificate does not cover the name: no harm. */
 	handshake->offer.name = OPENSSL_memdup(name->text, name->len + 1);

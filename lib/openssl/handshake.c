@@ -29,7 +29,7 @@ void
 sc_handshake_drop_offer(struct sc_handshake *handshake)
 {
 	OPENSSL_free(handshake->offer.name);
-	handshake->offer = (struct sc_offer){ .asked = 0 };
+	handshake->offer = (struct sc_offer){ .flags = 0 };
 }
 
 /*

@@ -19,11 +19,10 @@ enum sc_gate {
 
 /* A session that was offered to OpenSSL. */
 struct sc_offer {
-	uint64_t asked;
-	uint64_t landed;  /* where it must lead */
-	unsigned flags;   /* SC_RECORD_... */
-	uint32_t ends_at; /* on sc_now()'s clock */
-	uint16_t cipher;  /* suite of a ticket; 0: the session says it */
+	struct sc_scope scope; /* landed is where it must lead */
+	unsigned flags;        /* SC_RECORD_... */
+	uint32_t ends_at;      /* on sc_now()'s clock */
+	uint16_t cipher;       /* suite of a ticket; 0: the session says it */
 	enum sc_uncounted {
 		SC_COUNTED,
 		SC_A_HIT,   /* of the cache, if it is resumed */

@@ -99,7 +99,7 @@ sc_scope_begin_late(SSL *ssl, struct sc_handshake *handshake)
 }
 
 /* Hashes of the same are apart. */
-enum asked { OPEN, AUTH, PLACE };
+enum asked { OPEN, AUTH, NAMED, PLACE };
 
 /*
  * At another security level the session would be another, or none.  In a realm
@@ -160,6 +160,20 @@ ask_auth(SSL *ssl, const struct sc_handshake *handshake,
 	return hash_asked(handshake, AUTH, policy, name);
 }
 
+/*
+ * What asks for a host in a named realm, behind a first context in none: the
+ * identity of that one would keep its sessions from other processes, and who
+ * may resume is up to where it lands.  0: the first has a realm itself.
+ */
+static uint64_t
+ask_named(const struct sc_handshake *handshake, const struct sc_name *name)
+{
+	return handshake->in_realm ?
+	    0 :
+	    hash_asked(handshake, NAMED,
+		sc_policy_open(cache_of(handshake), handshake->first), name);
+}
+
 /* --- looking up ---------------------------------------------------------- */
 
 static uint64_t
@@ -210,8 +224,10 @@ sc_scope_terms(SSL *ssl, struct sc_handshake *handshake,
 	/* A session without a certificate is of no use to get one. */
 	terms->open.asked = handshake->upgraded ? nowhere : asked;
 	if (with_auth || handshake->start_peer || handshake->upgraded ||
-	    demands_certificate(ssl))
+	    demands_certificate(ssl)) {
 		terms->auth.asked = or_nowhere(ask_auth(ssl, handshake, name));
+		terms->named = ask_named(handshake, name);
+	}
 	set_landed(ssl, handshake, terms);
 	if (SSL_version(ssl) != TLS1_3_VERSION &&
 	    (SSL_get_options(ssl) & SSL_OP_NO_EXTENDED_MASTER_SECRET) != 0)
@@ -253,23 +269,23 @@ sc_scope_holds(SSL *ssl, struct sc_handshake *handshake, uint64_t *landed)
 
 	if ((offer->flags & SC_RECORD_AUTH) != 0) {
 		*landed = landed_auth(ssl, handshake);
-		holds = *landed == offer->landed;
+		holds = *landed == offer->scope.landed;
 	} else if (demands_certificate(ssl)) {
 		*landed = 0;
 		holds = false;
 	} else {
 		*landed = sc_policy_open(cache_of(handshake),
 		    handshake->landed_in);
-		holds = *landed == offer->landed ||
+		holds = *landed == offer->scope.landed ||
 		    (!handshake->in_realm && !sc_policy_is_of_realm(*landed) &&
-			!sc_policy_is_of_realm(offer->landed) &&
+			!sc_policy_is_of_realm(offer->scope.landed) &&
 			sc_policy_covers(ssl, offer->name));
 	}
 	if (holds && !sc_session_has_good_cipher(ssl, offer->cipher)) {
 		*landed = 0;
 		holds = false;
 	}
-	return holds && offer->landed != 0;
+	return holds && offer->scope.landed != 0;
 }
 
 /* --- what a session says ------------------------------------------------- */
@@ -315,10 +331,14 @@ say_anew(SSL *ssl, struct sc_handshake *handshake, bool auth,
 	    policy_now(ssl, handshake, handshake->landed_in) !=
 		handshake->landed_auth)
 		return false;
+	if (!auth)
+		scope->asked = ask_open(handshake, &name);
+	else if (!handshake->in_realm && has_realm(handshake->landed_in))
+		scope->asked = ask_named(handshake, &name);
+	else
+		scope->asked = ask_auth(ssl, handshake, &name);
 	if (auth)
 		log_auth(handshake);
-	scope->asked = auth ? ask_auth(ssl, handshake, &name) :
-			      ask_open(handshake, &name);
 	scope->landed = auth ?
 	    landed_auth(ssl, handshake) :
 	    sc_policy_open(cache_of(handshake), handshake->landed_in);
@@ -369,8 +389,7 @@ sc_scope_of_session(SSL *ssl, struct sc_handshake *handshake,
 	auth = handshake->landed_peer || peer;
 	if (is_inherited(ssl, handshake, peer)) {
 		auth = (offer->flags & SC_RECORD_AUTH) != 0;
-		scope->asked = offer->asked;
-		scope->landed = offer->landed;
+		*scope = offer->scope;
 	} else if ((auth && is_strange(ssl, handshake)) ||
 	    !say_anew(ssl, handshake, auth, scope)) {
 		return false;
