@@ -52,6 +52,7 @@ free_handshake(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index,
 	sc_link_cut(handshake->link);
 	sc_handshake_drop_taken(handshake);
 	sc_handshake_drop_offer(handshake);
+	SSL_CTX_free(handshake->first);
 	sesscache_close(handshake->handle);
 	free(handshake);
 }
@@ -132,6 +133,20 @@ sc_handshake_known(const SSL *ssl)
 	return SSL_get_ex_data(ssl, library.index);
 }
 
+/*
+ * The SSL keeps what SSL_new() got, but if the connection is noticed only after
+ * a switch, it is not that.
+ */
+static bool
+keep_first(const SSL *ssl, struct sc_handshake *handshake)
+{
+	SSL_CTX *ctx = SSL_get_SSL_CTX(ssl);
+
+	if (handshake->first == NULL && SSL_CTX_up_ref(ctx) == 1)
+		handshake->first = ctx;
+	return handshake->first != NULL;
+}
+
 struct sc_handshake *
 sc_handshake_of(SSL *ssl)
 {
@@ -139,9 +154,8 @@ sc_handshake_of(SSL *ssl)
 
 	if (handshake == NULL)
 		handshake = new_handshake(ssl);
-	if (handshake != NULL && handshake->first == NULL)
-		handshake->first = SSL_get_SSL_CTX(ssl);
-	return handshake;
+	return handshake != NULL && keep_first(ssl, handshake) ? handshake :
+								 NULL;
 }
 
 void

@@ -36,8 +36,8 @@ struct sc_link; /* see link.h */
 struct sc_handshake {
 	/* Of the connection, for as long as the SSL lives. */
 	struct sesscache *handle;   /* it owns a reference */
-	SSL_CTX *first;             /* what SSL_new() got; the SSL keeps it;
-				       NULL: not seen yet */
+	SSL_CTX *first;             /* a reference: what SSL_new() got, if it
+				       was noticed by then; NULL: not yet */
 	sc_info_callback *own_info; /* set on the SSL itself, or NULL */
 	bool hooked_now;            /* and ours put there by this very call */
 	struct sc_link *link;       /* for its sessions; or NULL */
