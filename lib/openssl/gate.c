@@ -19,6 +19,7 @@
 struct watch {
 	SSL *ssl; /* NULL: nothing more to be watched */
 	BIO_callback_fn_ex own;
+	BIO_callback_fn_ex before; /* one before ours that calls ours */
 };
 
 static struct {
@@ -43,19 +44,39 @@ init_library(void)
 
 /* --- the BIO ------------------------------------------------------------- */
 
-/* Whether the first flight may go out; a HelloRequest comes before it. */
+/* A HelloRequest, or what another connection writes to the same BIO. */
+static bool
+is_before_hello(const SSL *ssl)
+{
+	OSSL_HANDSHAKE_STATE state = SSL_get_state(ssl);
+
+	return state == TLS_ST_SW_HELLO_REQ || state == TLS_ST_BEFORE;
+}
+
+/* Whether the first flight may go out. */
 static bool
 may_write(SSL *ssl)
 {
 	struct sc_handshake *handshake = sc_handshake_known(ssl);
 	struct sc_quiet quiet;
 
-	if (handshake == NULL || SSL_get_state(ssl) == TLS_ST_SW_HELLO_REQ)
+	if (handshake == NULL || is_before_hello(ssl))
 		return true;
 	sc_quiet_begin(&quiet);
 	sc_gate_hello_done(ssl, handshake);
 	sc_quiet_end(&quiet);
 	return handshake->gate != SC_GATE_REFUSED;
+}
+
+static long on_bio(BIO *bio, int operation, const char *data, size_t len,
+    int argi, long argl, int result, size_t *processed);
+static long on_bare_bio(BIO *bio, int operation, const char *data, size_t len,
+    int argi, long argl, int result, size_t *processed);
+
+static bool
+is_ours(BIO_callback_fn_ex callback)
+{
+	return callback == on_bio || callback == on_bare_bio;
 }
 
 static long
@@ -66,6 +87,8 @@ on_bio(BIO *bio, int operation, const char *data, size_t len, int argi,
 	BIO_callback_fn_ex own = watch != NULL ? watch->own : NULL;
 	SSL *ssl = watch != NULL ? watch->ssl : NULL;
 
+	if (watch != NULL && !is_ours(BIO_get_callback_ex(bio)))
+		watch->before = BIO_get_callback_ex(bio);
 	if (operation == BIO_CB_WRITE && ssl != NULL && !may_write(ssl))
 		return -1;
 	if (own == NULL)
@@ -78,15 +101,10 @@ static long
 on_bare_bio(BIO *bio, int operation, const char *data, size_t len, int argi,
     long argl, int result, size_t *processed)
 {
-	return operation != BIO_CB_WRITE ?
+	return operation != BIO_CB_WRITE &&
+		BIO_get_callback_ex(bio) == on_bare_bio ?
 	    result :
 	    on_bio(bio, operation, data, len, argi, argl, result, processed);
-}
-
-static bool
-is_ours(BIO_callback_fn_ex callback)
-{
-	return callback == on_bio || callback == on_bare_bio;
 }
 
 static struct watch *
@@ -111,7 +129,7 @@ watch_of(BIO *bio)
 void
 sc_gate_watch(SSL *ssl, struct sc_handshake *handshake)
 {
-	BIO_callback_fn_ex own;
+	BIO_callback_fn_ex first;
 	struct watch *watch;
 	BIO *bio;
 
@@ -123,11 +141,12 @@ sc_gate_watch(SSL *ssl, struct sc_handshake *handshake)
 		return;
 	handshake->watched = bio;
 	watch->ssl = ssl;
-	own = BIO_get_callback_ex(bio);
-	if (!is_ours(own)) {
-		watch->own = own;
-		BIO_set_callback_ex(bio, own == NULL ? on_bare_bio : on_bio);
-	}
+	first = BIO_get_callback_ex(bio);
+	/* Before one that calls ours, we would call each other for ever. */
+	if (is_ours(first) || (first != NULL && first == watch->before))
+		return;
+	watch->own = first;
+	BIO_set_callback_ex(bio, first == NULL ? on_bare_bio : on_bio);
 }
 
 /* Step back, unless the application has put a callback before ours since. */
