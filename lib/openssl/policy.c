@@ -16,6 +16,8 @@
 #include "cache/bytes.h"
 #include "openssl/anchors.h"
 
+enum { USUAL_NAMES = 4096 }; /* bytes of the names in a certificate */
+
 /* Bytes to be hashed, in a buffer of this size; overflow is remembered. */
 struct text {
 	uint8_t *bytes;
@@ -137,7 +139,10 @@ is_same_demands(const struct sc_demands *one, const struct sc_demands *other)
 
 /* --- names --------------------------------------------------------------- */
 
-/* Room for subject and alternative names, or for a public key. */
+/*
+ * One that is not attached is looked at in the check, when a session cannot be
+ * given up any more: names of a usual length need no memory that may run out.
+ */
 static uint64_t
 hash_names(struct sc_cache *cache, char kind, const X509 *cert)
 {
@@ -145,9 +150,10 @@ hash_names(struct sc_cache *cache, char kind, const X509 *cert)
 	int at = X509_get_ext_by_NID(cert, NID_subject_alt_name, -1);
 	const ASN1_OCTET_STRING *san = NULL;
 	const unsigned char *der = NULL;
-	struct text text = { .bytes = NULL };
+	uint8_t usual[USUAL_NAMES], *longer = NULL;
+	struct text text = { .bytes = usual };
 	size_t der_len = 0, san_len = 0;
-	uint64_t names = 0;
+	uint64_t names;
 
 	if (at >= 0)
 		san = X509_EXTENSION_get_data(X509_get_ext(cert, at));
@@ -156,7 +162,8 @@ hash_names(struct sc_cache *cache, char kind, const X509 *cert)
 	if (san != NULL)
 		san_len = (size_t)ASN1_STRING_length(san);
 	text.size = 1 + 4 + der_len + san_len;
-	text.bytes = malloc(text.size);
+	if (text.size > sizeof(usual))
+		text.bytes = longer = malloc(text.size);
 	if (text.bytes == NULL)
 		return 0;
 	append_int(&text, (uint8_t)kind, 1);
@@ -165,7 +172,7 @@ hash_names(struct sc_cache *cache, char kind, const X509 *cert)
 	if (san != NULL)
 		append(&text, ASN1_STRING_get0_data(san), san_len);
 	names = hash(cache, &text);
-	free(text.bytes);
+	free(longer);
 	return names;
 }
 
