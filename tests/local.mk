@@ -9,6 +9,7 @@ unit_tests = \
 	tests/check_coexist \
 	tests/check_early \
 	tests/check_evict \
+	tests/check_exchange \
 	tests/check_failures \
 	tests/check_faults \
 	tests/check_fork \
@@ -23,6 +24,7 @@ unit_tests = \
 	tests/check_lifetime \
 	tests/check_matrix \
 	tests/check_mend \
+	tests/check_mishaps \
 	tests/check_openssl \
 	tests/check_other_handshakes \
 	tests/check_platform \
@@ -85,6 +87,8 @@ tests_libsupport_a_SOURCES = \
 	tests/policy.h \
 	tests/process.c \
 	tests/process.h \
+	tests/street.c \
+	tests/street.h \
 	tests/support.c \
 	tests/support.h \
 	tests/tls.c \
@@ -145,6 +149,11 @@ tests_check_secrets_SOURCES = \
 	tests/clock.h \
 	tests/secrets.c \
 	tests/secrets.h
+
+# Where memory runs out.
+tests_check_mishaps_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc \
+	-Wl,--wrap=sc_quiet_begin,--wrap=sc_quiet_end
 
 # Where a process stops.
 tests_check_stopped_LDFLAGS = $(AM_LDFLAGS) \
@@ -262,10 +271,10 @@ check-threads:
 # the thousand, and what has an allocator of its own: that would be memcheck's
 # system calls, its clock and its leaks.  The sanitizers see these, and the
 # torture.
-valgrind_tests = $(filter-out tests/check_callbacks tests/check_failures \
-	tests/check_faults \
+valgrind_tests = $(filter-out tests/check_callbacks tests/check_exchange \
+	tests/check_failures tests/check_faults \
 	tests/check_fork tests/check_hostile tests/check_hosts \
-	tests/check_landing tests/check_matrix \
+	tests/check_landing tests/check_matrix tests/check_mishaps \
 	tests/check_other_handshakes tests/check_recovery \
 	tests/check_stopped tests/check_trust,$(unit_tests))
 
