@@ -72,7 +72,8 @@ TESTS += $(rule_tests) $(shell_tests)
 EXTRA_DIST += tests/gcov.sh tests/gnutls-tap.py
 EXTRA_DIST += tests/models.sh tests/models/hand.pml tests/models/remake.pml \
 	tests/models/ring.pml tests/models/take.pml
-EXTRA_DIST += tests/common.sh tests/chroot.sh tests/install.sh tests/valgrind.sh
+EXTRA_DIST += tests/common.sh tests/chroot.sh tests/install.sh \
+	tests/one-process.sh tests/valgrind.sh
 EXTRA_DIST += tests/clients/Client.java tests/clients/client.js \
 	tests/clients/client.py
 
