@@ -10,17 +10,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
-#include <openssl/params.h>
-#include <openssl/rand.h>
 #include <openssl/ssl.h>
 
 #include "api/handle.h"
 #include "openssl/session.h"
+#include "ownkey.h"
 #include "process.h"
 #include "sesscache.h"
 #include "support.h"
@@ -854,79 +850,6 @@ END_TEST
 
 /* --- ticket keys of the application --------------------------------------- */
 
-static struct {
-	unsigned char name[16];
-	unsigned char aes[32];
-	unsigned char hmac[32];
-	int calls;
-} own_key = { .name = "of the program" };
-
-static int
-set_own_key(unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
-    int seal)
-{
-	own_key.calls++;
-	if (seal) {
-		memcpy(name, own_key.name, sizeof(own_key.name));
-		memset(iv, own_key.calls, EVP_MAX_IV_LENGTH);
-	} else if (memcmp(name, own_key.name, sizeof(own_key.name)) != 0) {
-		return 0;
-	}
-	if (EVP_CipherInit_ex(cipher, EVP_aes_256_cbc(), NULL, own_key.aes, iv,
-		seal) != 1)
-		return -1;
-	return seal ? 1 : 2;
-}
-
-static int
-on_own_key(SSL *ssl, unsigned char *name, unsigned char *iv,
-    EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int seal)
-{
-	char digest[] = "SHA256";
-	OSSL_PARAM params[] = {
-		OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY,
-		    own_key.hmac, sizeof(own_key.hmac)),
-		OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest,
-		    0),
-		OSSL_PARAM_construct_end(),
-	};
-
-	(void)ssl;
-	if (EVP_MAC_CTX_set_params(mac, params) != 1)
-		return -1;
-	return set_own_key(name, iv, cipher, seal);
-}
-
-static void
-set_callback(SSL_CTX *ctx)
-{
-	(void)SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_own_key);
-}
-
-#ifndef OPENSSL_NO_DEPRECATED_3_0
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
-
-static int
-on_own_old_key(SSL *ssl, unsigned char *name, unsigned char *iv,
-    EVP_CIPHER_CTX *cipher, HMAC_CTX *hmac, int seal)
-{
-	(void)ssl;
-	if (HMAC_Init_ex(hmac, own_key.hmac, sizeof(own_key.hmac), EVP_sha256(),
-		NULL) != 1)
-		return -1;
-	return set_own_key(name, iv, cipher, seal);
-}
-
-static void
-set_old_callback(SSL_CTX *ctx)
-{
-	(void)SSL_CTX_set_tlsext_ticket_key_cb(ctx, on_own_old_key);
-}
-
-#pragma GCC diagnostic pop
-#endif
-
 static void
 set_nothing(SSL_CTX *ctx)
 {
@@ -941,20 +864,20 @@ static const struct {
 	bool own; /* the application's is asked, and only that one */
 } owners[] = {
 	{ "nobody's", "auto", set_nothing, set_nothing, false },
-	{ "before", "auto", set_callback, set_nothing, false },
-	{ "before", "shared", set_callback, set_nothing, false },
-	{ "after", "auto", set_nothing, set_callback, true },
-	{ "after", "shared", set_nothing, set_callback, true },
-	{ "both", "auto", set_callback, set_callback, true },
-	{ "own, before", "own", set_callback, set_nothing, true },
-	{ "own, after", "own", set_nothing, set_callback, true },
+	{ "before", "auto", own_key_set, set_nothing, false },
+	{ "before", "shared", own_key_set, set_nothing, false },
+	{ "after", "auto", set_nothing, own_key_set, true },
+	{ "after", "shared", set_nothing, own_key_set, true },
+	{ "both", "auto", own_key_set, own_key_set, true },
+	{ "own, before", "own", own_key_set, set_nothing, true },
+	{ "own, after", "own", set_nothing, own_key_set, true },
 #ifndef OPENSSL_NO_DEPRECATED_3_0
-	{ "of the old kind, before", "auto", set_old_callback, set_nothing,
-	    false },
-	{ "own, of the old kind, before", "own", set_old_callback, set_nothing,
-	    true },
-	{ "own, of the old kind, after", "own", set_nothing, set_old_callback,
-	    true },
+	{ "of the old kind, before", "auto", own_key_set_by_old_callback,
+	    set_nothing, false },
+	{ "own, of the old kind, before", "own", own_key_set_by_old_callback,
+	    set_nothing, true },
+	{ "own, of the old kind, after", "own", set_nothing,
+	    own_key_set_by_old_callback, true },
 #endif
 };
 
@@ -974,10 +897,10 @@ must_be_owned(const char *dir, int which, const struct tls_identity *identity,
 	owners[which].before(server);
 	MUST(sesscache_attach(cache, server) == SESSCACHE_OK);
 	owners[which].after(server);
-	own_key.calls = 0;
+	own_key_make();
 	for (int i = 0; i < 3; i++)
 		MUST(tls_visit(server, client, &session) == (i > 0));
-	MUST((own_key.calls > 0) == owners[which].own);
+	MUST((own_key.sealed + own_key.opened > 0) == owners[which].own);
 	MUST((stats_of(cache).tickets_issued > issued) != owners[which].own);
 	SSL_SESSION_free(session);
 	SSL_CTX_free(server);
@@ -1237,18 +1160,8 @@ END_TEST
 
 /* --- all of it ------------------------------------------------------------ */
 
-/* Every one, or one in so many where each takes its time. */
-static int
-one_in(unsigned many)
-{
-	return 100 / (int)test_times(100, 100 / many);
-}
-
 /* Each for all ways, and for all cases of its table. */
-static const struct {
-	const TTest *const *test;
-	int cases;
-} tests[] = {
+static const struct visit_test tests[] = {
 	{ &info_callbacks_that_call_each_other_run_once_for_each_event,
 	    N_OF(chains) },
 	{ &callback_that_is_set_for_a_name_opens_no_door, N_OF(takings) },
@@ -1276,12 +1189,7 @@ main(int argc, char **argv)
 	tcase_add_unchecked_fixture(tc, make_identities, free_identities);
 	tcase_add_checked_fixture(tc, test_dir_make, test_dir_remove);
 	tcase_set_timeout(tc, 120);
-	/* Those that leave some out begin at another way each. */
-	for (int i = 0; i < N_OF(tests); i++) {
-		for (int j = i % N_WAYS % one_in(8);
-		     j < N_WAYS * tests[i].cases; j += one_in(8))
-			tcase_add_loop_test(tc, *tests[i].test, j, j + 1);
-	}
+	visit_add_tests(tc, tests, N_OF(tests));
 	tcase_add_loop_test(tc,
 	    ticket_keys_are_of_who_set_them_last_unless_they_stay_its_own, 0,
 	    N_OF(owners));

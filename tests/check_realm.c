@@ -122,19 +122,6 @@ open_cache(const struct way *way)
 }
 
 static void
-set_ca(SSL_CTX *ctx, const char *name)
-{
-	STACK_OF(X509_NAME) *list = sk_X509_NAME_new_null();
-	X509_NAME *entry = X509_NAME_new();
-
-	MUST(list != NULL && entry != NULL);
-	MUST(X509_NAME_add_entry_by_txt(entry, "CN", MBSTRING_ASC,
-		 (const unsigned char *)name, -1, -1, 0) == 1);
-	MUST(sk_X509_NAME_push(list, entry) > 0);
-	SSL_CTX_set_client_CA_list(ctx, list);
-}
-
-static void
 set_policy(SSL_CTX *ctx, const struct policy *policy)
 {
 	MUST(tls_add_identity(ctx, &identities[policy->leaf]));
@@ -145,7 +132,7 @@ set_policy(SSL_CTX *ctx, const struct policy *policy)
 	if (policy->depth > 0)
 		SSL_CTX_set_verify_depth(ctx, policy->depth);
 	if (policy->ca != NULL)
-		set_ca(ctx, policy->ca);
+		MUST(tls_name_authority(ctx, policy->ca));
 	if (policy->id_context != NULL)
 		MUST(SSL_CTX_set_session_id_context(ctx,
 			 (const unsigned char *)policy->id_context,

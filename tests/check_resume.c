@@ -10,14 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <openssl/core_names.h>
 #include <openssl/err.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
-#include <openssl/params.h>
-#include <openssl/rand.h>
 #include <openssl/ssl.h>
 
+#include "ownkey.h"
 #include "process.h"
 #include "sesscache.h"
 #include "support.h"
@@ -442,107 +438,22 @@ END_TEST
 
 /* --- ticket keys of the application's own --------------------------------- */
 
-static struct {
-	unsigned char name[KEY_NAME_BYTES];
-	unsigned char aes[32];
-	unsigned char hmac[32];
-	int sealed;
-	int opened;
-} own;
-
-static void
-make_own_key(void)
-{
-	ck_assert_int_eq(RAND_bytes(own.name, sizeof(own.name)), 1);
-	ck_assert_int_eq(RAND_bytes(own.aes, sizeof(own.aes)), 1);
-	ck_assert_int_eq(RAND_bytes(own.hmac, sizeof(own.hmac)), 1);
-	own.sealed = own.opened = 0;
-}
-
-/* The cipher for a ticket: 1, 2 for one that is to be renewed, 0, or -1. */
-static int
-own_cipher(unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
-    int seal)
-{
-	if (seal) {
-		own.sealed++;
-		memcpy(name, own.name, sizeof(own.name));
-		if (RAND_bytes(iv, EVP_MAX_IV_LENGTH) != 1)
-			return -1;
-	} else {
-		own.opened++;
-		if (memcmp(name, own.name, sizeof(own.name)) != 0)
-			return 0;
-	}
-	if (EVP_CipherInit_ex(cipher, EVP_aes_256_cbc(), NULL, own.aes, iv,
-		seal) != 1)
-		return -1;
-	return seal ? 1 : 2;
-}
-
-static int
-on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv,
-    EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int seal)
-{
-	char digest[] = "SHA256";
-	OSSL_PARAM params[] = {
-		OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, own.hmac,
-		    sizeof(own.hmac)),
-		OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest,
-		    0),
-		OSSL_PARAM_construct_end(),
-	};
-
-	(void)ssl;
-	if (EVP_MAC_CTX_set_params(mac, params) != 1)
-		return -1;
-	return own_cipher(name, iv, cipher, seal);
-}
-
-static void
-set_callback(SSL_CTX *ctx)
-{
-	(void)SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket);
-}
-
-#ifndef OPENSSL_NO_DEPRECATED_3_0
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
-
-static int
-on_old_ticket(SSL *ssl, unsigned char *name, unsigned char *iv,
-    EVP_CIPHER_CTX *cipher, HMAC_CTX *hmac, int seal)
-{
-	(void)ssl;
-	if (HMAC_Init_ex(hmac, own.hmac, sizeof(own.hmac), EVP_sha256(),
-		NULL) != 1)
-		return -1;
-	return own_cipher(name, iv, cipher, seal);
-}
-
-static void
-set_old_callback(SSL_CTX *ctx)
-{
-	(void)SSL_CTX_set_tlsext_ticket_key_cb(ctx, on_old_ticket);
-}
-
-#pragma GCC diagnostic pop
-#endif
-
 static const struct {
 	const char *name;
 	void (*set)(SSL_CTX *ctx);
 	bool before; /* the attach */
 	const char *tickets;
 } callbacks[] = {
-	{ "before the attach", set_callback, true, "own" },
-	{ "after the attach", set_callback, false, "own" },
+	{ "before the attach", own_key_set, true, "own" },
+	{ "after the attach", own_key_set, false, "own" },
 	/* Whoever sets last wins. */
-	{ "after the attach", set_callback, false, "auto" },
-	{ "after the attach", set_callback, false, "shared" },
+	{ "after the attach", own_key_set, false, "auto" },
+	{ "after the attach", own_key_set, false, "shared" },
 #ifndef OPENSSL_NO_DEPRECATED_3_0
-	{ "of the old kind, before the attach", set_old_callback, true, "own" },
-	{ "of the old kind, after the attach", set_old_callback, false, "own" },
+	{ "of the old kind, before the attach", own_key_set_by_old_callback,
+	    true, "own" },
+	{ "of the old kind, after the attach", own_key_set_by_old_callback,
+	    false, "own" },
 #endif
 };
 
@@ -572,7 +483,7 @@ assert_own(int callback, int version)
 	SSL_CTX *servers[WORKERS];
 	struct visit seen;
 
-	make_own_key();
+	own_key_make();
 	for (int i = 0; i < WORKERS; i++)
 		servers[i] = own_server(cache, version, callback);
 	for (int i = 0; i < 4; i++) {
@@ -580,10 +491,10 @@ assert_own(int callback, int version)
 		    where);
 		ck_assert_msg(seen.reused == (i > 0), "%s, %s: %s", where,
 		    tickets, i > 0 ? "a full handshake" : "resumed");
-		ck_assert_msg(own.opened == i, "%s: opened %d", where,
-		    own.opened);
-		ck_assert_msg(own.sealed > i, "%s: sealed %d", where,
-		    own.sealed);
+		ck_assert_msg(own_key.opened == i, "%s: opened %d", where,
+		    own_key.opened);
+		ck_assert_msg(own_key.sealed > i, "%s: sealed %d", where,
+		    own_key.sealed);
 		SSL_SESSION_free(session);
 		session = seen.session;
 	}
@@ -617,8 +528,8 @@ START_TEST(ticket_keys_set_before_the_attach_are_replaced)
 	SSL_SESSION *session = NULL;
 	struct visit seen;
 
-	make_own_key();
-	set_callback(ctx);
+	own_key_make();
+	own_key_set(ctx);
 	ck_done(sesscache_attach(cache, ctx));
 	for (int i = 0; i < 2; i++) {
 		seen = visit(ctx, client, session, false, "replaced");
@@ -626,7 +537,7 @@ START_TEST(ticket_keys_set_before_the_attach_are_replaced)
 		SSL_SESSION_free(session);
 		session = seen.session;
 	}
-	ck_assert_int_eq(own.sealed + own.opened, 0);
+	ck_assert_int_eq(own_key.sealed + own_key.opened, 0);
 	SSL_SESSION_free(session);
 	SSL_CTX_free(ctx);
 	SSL_CTX_free(client);

@@ -1557,18 +1557,8 @@ END_TEST
 
 /* --- all of it ------------------------------------------------------------ */
 
-/* Every one, or one in so many where each takes its time. */
-static int
-one_in(unsigned many)
-{
-	return 100 / (int)test_times(100, 100 / many);
-}
-
 /* Each for all ways, and for all cases of its table. */
-static const struct {
-	const TTest *const *test;
-	int cases;
-} tests[] = {
+static const struct visit_test tests[] = {
 	{ &change_of_the_rules_of_a_context_ends_its_sessions, N_OF(changes) },
 	{ &change_of_the_rules_of_a_host_ends_its_sessions, N_OF(changes) },
 	{ &session_is_no_use_at_a_context_of_other_rules, N_OF(changes) },
@@ -1610,12 +1600,7 @@ main(void)
 	tcase_add_unchecked_fixture(tc, make_identities, free_identities);
 	tcase_add_checked_fixture(tc, test_dir_make, test_dir_remove);
 	tcase_set_timeout(tc, 120);
-	/* Those that leave some out begin at another way each. */
-	for (int i = 0; i < N_OF(tests); i++) {
-		for (int j = i % N_WAYS % one_in(8);
-		     j < N_WAYS * tests[i].cases; j += one_in(8))
-			tcase_add_loop_test(tc, *tests[i].test, j, j + 1);
-	}
+	visit_add_tests(tc, tests, N_OF(tests));
 	suite_add_tcase(suite, tc);
 	return test_run(suite);
 }

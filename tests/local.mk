@@ -82,6 +82,8 @@ tests_libsupport_a_SOURCES = \
 	tests/coverage.c \
 	tests/comeback.c \
 	tests/comeback.h \
+	tests/ownkey.c \
+	tests/ownkey.h \
 	tests/pki.c \
 	tests/pki.h \
 	tests/policy.c \

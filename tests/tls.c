@@ -337,6 +337,24 @@ tls_trust(SSL_CTX *ctx, const struct tls_identity *authority, int mode)
 	return true;
 }
 
+bool
+tls_name_authority(SSL_CTX *ctx, const char *name)
+{
+	STACK_OF(X509_NAME) *names = sk_X509_NAME_new_null();
+	X509_NAME *entry = X509_NAME_new();
+
+	if (names == NULL || entry == NULL ||
+	    X509_NAME_add_entry_by_txt(entry, "CN", MBSTRING_ASC,
+		(const unsigned char *)name, -1, -1, 0) != 1 ||
+	    sk_X509_NAME_push(names, entry) <= 0) {
+		X509_NAME_free(entry);
+		sk_X509_NAME_free(names);
+		return false;
+	}
+	SSL_CTX_set_client_CA_list(ctx, names);
+	return true;
+}
+
 void
 tls_require_certificate(SSL *ssl)
 {

@@ -65,6 +65,9 @@ void tls_ask_for_certificate(SSL_CTX *ctx, bool required);
  */
 bool tls_trust(SSL_CTX *ctx, const struct tls_identity *authority, int mode);
 
+/* Tell clients that ctx expects certificates of this authority, and no other. */
+bool tls_name_authority(SSL_CTX *ctx, const char *name);
+
 /* Ask one connection for a certificate, which it must bring, and believe it. */
 void tls_require_certificate(SSL *ssl);
 

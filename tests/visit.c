@@ -21,6 +21,18 @@ const struct way ways[N_WAYS] = {
 	{ "TLS 1.3 stateless ticket", TLS1_3_VERSION, "shared", 0, true },
 };
 
+void
+visit_add_tests(TCase *tc, const struct visit_test *tests, int n)
+{
+	int step = 100 / (int)test_times(100, 100 / 8);
+
+	for (int i = 0; i < n; i++) {
+		for (int j = i % N_WAYS % step; j < N_WAYS * tests[i].cases;
+		     j += step)
+			tcase_add_loop_test(tc, *tests[i].test, j, j + 1);
+	}
+}
+
 SSL_CTX *
 visit_client(const struct way *way, const struct tls_identity *identity)
 {

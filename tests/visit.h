@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <check.h>
 #include <openssl/ssl.h>
 
 #include "tls.h"
@@ -30,6 +31,14 @@ extern const struct way ways[N_WAYS];
 /* A loop test for each way and each case of a table. */
 #define WAY (&ways[_i % N_WAYS])
 #define CASE (_i / N_WAYS)
+
+struct visit_test {
+	const TTest *const *test;
+	int cases; /* of its table; 1: none */
+};
+
+/* All n; where each takes its time, one in eight, which begin elsewhere each. */
+void visit_add_tests(TCase *tc, const struct visit_test *tests, int n);
 
 /* --- visits --------------------------------------------------------------- */
 
