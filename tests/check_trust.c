@@ -263,6 +263,54 @@ want_mail(SSL_CTX *ctx)
 }
 
 static void
+be_strict_in_store(SSL_CTX *ctx)
+{
+	X509_STORE_set_verify_cb(SSL_CTX_get_cert_store(ctx), accept_none);
+}
+
+static int
+verify_none(X509_STORE_CTX *store)
+{
+	X509_STORE_CTX_set_error(store, X509_V_ERR_APPLICATION_VERIFICATION);
+	return 0;
+}
+
+static void
+verify_nobody(SSL_CTX *ctx)
+{
+	X509_STORE_set_verify(SSL_CTX_get_cert_store(ctx), verify_none);
+}
+
+static int
+is_revoked(X509_STORE_CTX *store)
+{
+	X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_REVOKED);
+	return 0;
+}
+
+static void
+revoke_all(SSL_CTX *ctx)
+{
+	X509_STORE_set_check_revocation(SSL_CTX_get_cert_store(ctx),
+	    is_revoked);
+}
+
+static int
+allow_all(const SSL *ssl, const SSL_CTX *ctx, int operation, int bits, int nid,
+    void *other, void *arg)
+{
+	(void)ssl, (void)ctx, (void)operation, (void)bits, (void)nid;
+	(void)other, (void)arg;
+	return 1;
+}
+
+static void
+be_insecure(SSL_CTX *ctx)
+{
+	SSL_CTX_set_security_callback(ctx, allow_all);
+}
+
+static void
 raise_level(SSL_CTX *ctx)
 {
 	SSL_CTX_set_security_level(ctx, 2);
@@ -307,6 +355,13 @@ static const struct {
 	    X509_V_ERR_APPLICATION_VERIFICATION },
 	{ "a callback for chains", NULL, be_strict_on_chains, 0,
 	    X509_V_ERR_APPLICATION_VERIFICATION },
+	{ "a store's verify callback", NULL, be_strict_in_store,
+	    SEEN | HOSTED | COMPARED, X509_V_ERR_APPLICATION_VERIFICATION },
+	{ "a store's way to verify", NULL, verify_nobody,
+	    SEEN | HOSTED | COMPARED, X509_V_ERR_APPLICATION_VERIFICATION },
+	{ "a store's check of revocation", NULL, revoke_all,
+	    SEEN | HOSTED | COMPARED, X509_V_ERR_CERT_REVOKED },
+	{ "a security callback", NULL, be_insecure, SEEN, 0 },
 	{ "no certificate is required", NULL, only_ask,
 	    SEEN | HOSTED | COMPARED, 0 },
 	{ "a certificate is required", only_ask, be_plain,

@@ -18,14 +18,16 @@ enum {
 	SC_REALM_MAX = 255,  /* bytes of a realm's name */
 	SC_IDENTITY = 16,    /* bytes, random */
 	SC_DIGEST = 32,      /* bytes of SHA-256 */
-	SC_PARAMS_MAX = 320, /* bytes of what is read of a parameter set */
+	SC_PARAMS_MAX = 384, /* bytes of what is read of a parameter set */
 };
 
 typedef void sc_info_callback(const SSL *ssl, int where, int ret);
 typedef int sc_new_callback(SSL *ssl, SSL_SESSION *session);
 typedef void sc_remove_callback(SSL_CTX *ctx, SSL_SESSION *session);
+typedef int sc_security_callback(const SSL *ssl, const SSL_CTX *ctx,
+    int operation, int bits, int nid, void *other, void *arg);
 
-/* An X509_VERIFY_PARAM as far as it can be seen. */
+/* An X509_VERIFY_PARAM as far as it can be seen, and what goes with it. */
 struct sc_params {
 	size_t len;
 	uint8_t bytes[SC_PARAMS_MAX];
@@ -35,6 +37,7 @@ struct sc_params {
 struct sc_demands {
 	int mode; /* SSL_VERIFY_...; without PEER the rest is empty */
 	SSL_verify_cb callback;
+	sc_security_callback *security;
 	struct sc_params params;
 };
 
@@ -43,7 +46,7 @@ struct sc_trust {
 	X509_STORE *store; /* a reference, so that no other has its address */
 	int objects;       /* in the store, when they were looked through */
 	int crls;          /* of these */
-	struct sc_params params;   /* of the store */
+	struct sc_params params;   /* of the store, and its callbacks */
 	uint8_t what[SC_DIGEST];   /* named realm: digest of the store; else a
 				     random identity, another after a change */
 	struct sc_demands demands; /* of the policy */

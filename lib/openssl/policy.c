@@ -117,12 +117,14 @@ sc_policy_demands(struct sc_demands *out, SSL *ssl)
 
 	out->mode = SSL_get_verify_mode(ssl);
 	out->callback = NULL;
+	out->security = NULL;
 	out->params.len = 0;
 	if ((out->mode & SSL_VERIFY_PEER) == 0) {
 		out->mode = SSL_VERIFY_NONE;
 		return true;
 	}
 	out->callback = SSL_get_verify_callback(ssl);
+	out->security = SSL_get_security_callback(ssl);
 	done = read_params(&out->params, SSL_get0_param(ssl));
 	text.len = out->params.len;
 	append_int(&text, (uint32_t)SSL_get_security_level(ssl), 4);
@@ -134,6 +136,7 @@ static bool
 is_same_demands(const struct sc_demands *one, const struct sc_demands *other)
 {
 	return one->mode == other->mode && one->callback == other->callback &&
+	    one->security == other->security &&
 	    is_same_params(&one->params, &other->params);
 }
 
@@ -310,6 +313,42 @@ sc_policy_covers(const SSL *ssl, const char *name)
 
 /* --- what is trusted ----------------------------------------------------- */
 
+/* Another process has its functions elsewhere: in a realm it counts whether
+ * there is one. */
+static void
+append_function(struct text *text, bool named, void (*function)(void))
+{
+	uint64_t where = 0;
+
+	memcpy(&where, &function, sizeof(function));
+	append_int(text, named ? where != 0 : where, 8);
+}
+
+static bool
+read_store(struct sc_params *out, X509_STORE *store, bool named)
+{
+	void (*const functions[])(void) = {
+		(void (*)(void))X509_STORE_get_verify(store),
+		(void (*)(void))X509_STORE_get_verify_cb(store),
+		(void (*)(void))X509_STORE_get_get_issuer(store),
+		(void (*)(void))X509_STORE_get_check_issued(store),
+		(void (*)(void))X509_STORE_get_check_revocation(store),
+		(void (*)(void))X509_STORE_get_get_crl(store),
+		(void (*)(void))X509_STORE_get_check_crl(store),
+		(void (*)(void))X509_STORE_get_cert_crl(store),
+		(void (*)(void))X509_STORE_get_check_policy(store),
+	};
+	struct text text = { .bytes = out->bytes, .size = sizeof(out->bytes) };
+
+	if (!read_params(out, X509_STORE_get0_param(store)))
+		return false;
+	text.len = out->len;
+	for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++)
+		append_function(&text, named, functions[i]);
+	out->len = text.len;
+	return !text.failed;
+}
+
 /* One that an SSL has of its own says nothing of its context. */
 static bool
 has_own_store(SSL *ssl, SSL_CTX *ctx, const X509_STORE *store)
@@ -372,7 +411,7 @@ refresh(struct sc_trust *trust, SSL *ssl, X509_STORE *store, bool named)
 	bool first = trust->store == NULL;
 
 	now.store = store;
-	if (!read_params(&now.params, X509_STORE_get0_param(store)) ||
+	if (!read_store(&now.params, store, named) ||
 	    ((named || checks_crls(ssl, store)) &&
 		!look_through(&now, trust, named)))
 		return false;
@@ -398,22 +437,19 @@ hash_auth(struct sc_cache *cache, const struct sc_attachment *attachment,
 	bool named = attachment->realm[0] != '\0';
 	uint8_t bytes[1024];
 	struct text text = { .bytes = bytes, .size = sizeof(bytes) };
-	uint64_t callback = 0;
 
-	if (named)
-		callback = demands->callback != NULL;
-	else
-		memcpy(&callback, &demands->callback,
-		    sizeof(demands->callback));
 	append_int(&text, named ? 'N' : 'i', 1);
 	append(&text, trust->what, named ? SC_DIGEST : SC_IDENTITY);
 	if (named) {
 		append_string(&text, attachment->realm);
 		append_int(&text, trust->params.len, 4);
 		append(&text, trust->params.bytes, trust->params.len);
+	} else {
+		append_function(&text, named,
+		    (void (*)(void))demands->security);
 	}
 	append_int(&text, (uint32_t)demands->mode, 4);
-	append_int(&text, callback, 8);
+	append_function(&text, named, (void (*)(void))demands->callback);
 	append(&text, demands->params.bytes, demands->params.len);
 	return hash(cache, &text);
 }
