@@ -5,7 +5,8 @@
  * Order of use: make options (or pass NULL), open the cache, attach it to each
  * SSL_CTX, serve, close.  A cache may be opened before fork(): children use
  * the handle as it is, after chroot() and setuid() too.  Processes without a
- * common parent open the same directory and share it as well.
+ * common parent open the same directory and share it as well (the sessions of
+ * verified clients only in a named realm).
  *
  * Every function may be called from any thread and from any process that has,
  * or has inherited, the handle.  None may be called from a signal handler.
@@ -131,52 +132,57 @@ void sesscache_close(struct sesscache *cache);
  * freed in either order.
  *
  * What is set.  The session cache mode, the callbacks for new, looked up and
- * removed sessions, the info callback, the session ID generator and the ticket
- * key callback.  To use a generator of your own, set it after this call.  An
- * info callback of your own is called once for each step, whether it was set
- * before this call or after it, or calls ours itself.  Callbacks for new and
- * removed sessions that ctx had are called for the sessions that it has as a
- * client.
+ * removed sessions, the info callback, the session ID generator, the ticket key
+ * callback and, up to the first flight of a handshake, a callback on its BIO:
+ * one that BIO_set_callback_ex() has set is called as before, one of the
+ * deprecated BIO_set_callback() is not.  To use a generator of your own, set it
+ * after this call.  An info callback of your own is called once for each step,
+ * whether it was set before this call or after it, or calls ours itself.
+ * Callbacks for new and removed sessions that ctx had are called for the
+ * sessions that it has as a client.
  *
- * Ticket keys.  Whoever sets them last wins: this call replaces a ticket key
- * callback, and the keys of SSL_CTX_set_tlsext_ticket_keys(), that were set
- * before; a callback that is set with SSL_CTX_set_tlsext_ticket_key_evp_cb()
- * afterwards replaces ours.  With the setting "tickets" at "own" the
- * application's are left alone, whatever the order; one of the deprecated
- * kind, SSL_CTX_set_tlsext_ticket_key_cb(), needs that.  Tickets under the
+ * Ticket keys.  This call replaces a ticket key callback, and the keys of
+ * SSL_CTX_set_tlsext_ticket_keys(), that were set before; a callback that is
+ * set with SSL_CTX_set_tlsext_ticket_key_evp_cb() afterwards replaces ours.
+ * With the setting "tickets" at "own" the application's are left alone,
+ * whatever the order; keys that are set afterwards, and a callback of the
+ * deprecated SSL_CTX_set_tlsext_ticket_key_cb(), need that.  If the application
+ * sets none, they are OpenSSL's own, of this SSL_CTX alone.  Tickets under the
  * application's keys are resumed as OpenSSL does it; nothing of what follows
  * holds for them.
  *
  * Who may resume, without client authentication.  A session resumes where the
- * names in the certificate (its subject and subjectAltName; a raw public key
- * is its own name), those of the SSL_CTX that SSL_new() got, the security
- * level and the server name are the same, in any process and after a restart.
- * A renewed certificate with the same names changes nothing.  Where a
- * server-name callback leads to other names than when the session was made,
- * the connection is still served if today's certificate covers the server
- * name.  A context without a certificate, which a certificate callback sets
- * later, counts as itself, as below.
+ * names in the certificate (its subject and subjectAltName; a raw public key is
+ * its own name), those of the SSL_CTX that SSL_new() got, the security level
+ * and the server name are the same, in any process and after a restart.  A
+ * renewed certificate with the same names changes nothing.  Where a server-name
+ * callback leads to other names than when the session was made, the connection
+ * is still served if today's certificate covers the server name and no realm is
+ * named on either side.  A context without a certificate, which a certificate
+ * callback sets later, counts as itself, as below.
  *
  * Who may resume, with it.  A session that was made under SSL_VERIFY_PEER, or
  * of a client that authenticated later, belongs to the attachment of its
- * SSL_CTX: it resumes in the process that attached it and in those that
- * inherit it by fork(), not after a restart, and not in another context.  It
- * ends when a visible part of what decided changes: the store is replaced, it
- * gets a CRL while CRLs are checked, its parameters or those of the
- * connection, the mode, the depth, the verify callback or the security level
- * are others.  Where the store or its CRLs change after fork(), each process
- * is by itself from then on.  To share more, name a realm:
+ * SSL_CTX: it resumes in the process that attached it and in those that inherit
+ * it by fork(), not after a restart, and not in another context.  It ends when
+ * a visible part of what decided changes: the store is replaced, it gets a CRL
+ * while CRLs are checked, its parameters or callbacks, or those of the
+ * connection, the mode, the depth, the verify callback, the security level or
+ * the security callback are others.  Where the store or its CRLs change after
+ * fork(), each process is by itself from then on.  To share more, name a realm:
  * sesscache_attach_realm().  A session also ends when the first certificate of
  * the verified chain does, or the first CRL that was asked (unless
  * X509_V_FLAG_NO_CHECK_TIME is set).
  *
- * What is not compared, because it cannot be seen: what a verify callback
- * does; a callback of SSL_CTX_set_cert_verify_callback(); what a store's
- * lookups would find, before they have loaded it; trust settings and policies
- * of an X509_VERIFY_PARAM, and its purpose unless this library was built with
- * OpenSSL 3.5 or newer; what a certificate callback sets; what OpenSSL itself
- * does when TLS 1.2 is renegotiated.  The ex_data of a session is lost when it
- * is resumed.
+ * What is not compared: a certificate that is added to a store, unless a realm
+ * is named, as it refuses nobody; the names of client CAs.  And because it
+ * cannot be seen: what a verify callback or a callback of a store's does; the
+ * signature algorithms that clients may use; a callback of
+ * SSL_CTX_set_cert_verify_callback(); what a store's lookups would find, before
+ * they have loaded it; trust settings and policies of an X509_VERIFY_PARAM, and
+ * its purpose unless this library was built with OpenSSL 3.5 or newer; what a
+ * certificate callback sets; what OpenSSL itself does when TLS 1.2 is
+ * renegotiated.  The ex_data of a session is lost when it is resumed.
  *
  * The session ID context of the application stays, and OpenSSL compares it.
  * Where clients are verified and there is none, sessions get "sesscache", for
@@ -192,7 +198,8 @@ void sesscache_close(struct sesscache *cache);
  * server-name callback led elsewhere than when it was made (to another policy,
  * where clients are verified or the certificate does not cover the server
  * name), for OpenSSL cannot take a resumption back.  That happens once for a
- * name and host; for one "timeout" such sessions are misses then.
+ * name and host; for one "timeout" such sessions are misses then, and if the
+ * name moves back meanwhile, all of that name are.
  *
  * Returns SESSCACHE_OK (also when the setting "enable" is off, which makes it
  * do nothing), SESSCACHE_EINVAL (NULL, a context for clients, one that is
@@ -208,13 +215,16 @@ enum sesscache_status sesscache_attach(struct sesscache *cache, SSL_CTX *ctx)
  * share the cache and after a restart, whatever their certificates and the
  * server names that clients ask for; and in no other context.  For a session
  * to resume under another server name, the SSL_CTX that SSL_new() got must be
- * in the realm as well as the one that a callback switches to.
+ * in the realm as well as the one that a callback switches to.  If that one is
+ * in no realm, sessions resume under the server name that they were made with,
+ * where its certificate has the same names and its security level is the same.
  *
  * Where clients are verified, the realm replaces only what cannot be compared.
  * What can be still must be the same: digests of the certificates and CRLs in
  * the store, the verify mode with all its flags, depth, flags, hosts and the
  * rest of what can be read of the parameters, the security level, and whether
- * there is a verify callback.  So do not name a realm for stores that load
+ * there is a verify callback or one of the store's; a security callback is not
+ * compared.  So do not name a realm for stores that load
  * their certificates one by one, as from a directory: what they have loaded
  * differs.
  *
@@ -375,10 +385,12 @@ struct sesscache_stats {
 	uint64_t newcomers;  /* of these */
 	uint64_t regulars;   /* of these */
 	uint64_t stored;
-	uint64_t hits;
-	uint64_t misses;  /* lookups of our IDs that found nothing live */
+	uint64_t hits;    /* lookups that copied a record; of TLS, those that
+	                     resumed */
+	uint64_t misses;  /* lookups of our IDs that found none, or none that
+	                     may resume */
 	uint64_t foreign; /* lookups of IDs that this cache never made */
-	uint64_t taken;
+	uint64_t taken;   /* for one use, and removed by a lookup: no hits */
 	uint64_t removed; /* by sesscache_remove(), purges, callbacks */
 	uint64_t expired; /* removed past their lifetime */
 	uint64_t evicted_newcomers;

@@ -234,8 +234,8 @@ enum sesscache_status sc_cache_clear(struct sc_cache *cache, uint32_t now,
 enum sc_event {
 	SC_EVENT_TOO_BIG,
 	SC_EVENT_FAILED,
-	SC_EVENT_REALM,  /* a session of another realm was refused */
-	SC_EVENT_TICKET, /* a ticket that was opened turned out damaged */
+	SC_EVENT_REALM,  /* a session that may not resume here */
+	SC_EVENT_TICKET, /* a ticket that was opened was not resumed */
 	SC_EVENT_TICKET_ACCEPTED,
 	SC_EVENT_HIT,         /* of a lookup with counted_later */
 	SC_EVENT_UNDECODABLE, /* likewise, but it does not decode */

@@ -46,14 +46,14 @@ log_tickets(struct sesscache *handle)
 
 	if (atomic_exchange(&handle->said_tickets, true))
 		return;
-	if (options->tickets == SC_TICKETS_OWN)
-		sc_log(options, SC_LOG_INFO,
-		    "tickets: under the application's own keys");
-	else if (options->tickets == SC_TICKETS_OFF ||
+	if (options->tickets == SC_TICKETS_OFF ||
 	    options->single_use == SC_SINGLE_USE_ON)
 		sc_log(options, SC_LOG_INFO,
 		    "tickets: none that hold their session; a ticket key "
 		    "callback of the application is not called");
+	else if (options->tickets == SC_TICKETS_OWN)
+		sc_log(options, SC_LOG_INFO,
+		    "tickets: under the application's own keys");
 	else
 		sc_log(options, SC_LOG_INFO,
 		    "tickets: under shared keys; a ticket key callback that "

@@ -268,7 +268,7 @@ refuse(SSL *ssl, struct sc_handshake *handshake, uint64_t landed)
 	    "its session was made");
 }
 
-/* Only now is it known what became of what was offered. */
+/* Only now is it known what became of what was offered, if not refused. */
 static void
 count(struct sc_handshake *handshake, bool resumed)
 {
@@ -297,14 +297,13 @@ sc_gate_check(SSL *ssl, struct sc_handshake *handshake)
 	if (handshake->gate != SC_GATE_CLOSED)
 		return;
 	unwatch_bio(handshake);
-	count(handshake, resumed);
 	sc_scope_land(ssl, handshake);
-	if (!resumed)
-		open_gate(ssl, handshake, SC_GATE_NONE);
-	else if (sc_scope_holds(ssl, handshake, &landed))
-		open_gate(ssl, handshake, SC_GATE_OPEN);
-	else
+	if (resumed && !sc_scope_holds(ssl, handshake, &landed)) {
 		refuse(ssl, handshake, landed);
+		return;
+	}
+	count(handshake, resumed);
+	open_gate(ssl, handshake, resumed ? SC_GATE_OPEN : SC_GATE_NONE);
 }
 
 void
