@@ -389,6 +389,91 @@ START_TEST(renegotiation_under_another_policy_resumes_nothing)
 }
 END_TEST
 
+static int
+believe(int verified, X509_STORE_CTX *store)
+{
+	(void)verified;
+	X509_STORE_CTX_set_error(store, X509_V_OK);
+	return 1;
+}
+
+static int
+doubt(int verified, X509_STORE_CTX *store)
+{
+	(void)verified;
+	X509_STORE_CTX_set_error(store, X509_V_ERR_APPLICATION_VERIFICATION);
+	return 0;
+}
+
+static void
+pass_lists(SSL *ssl)
+{
+	SSL_set_verify(ssl, REQUIRED, believe);
+	MUST(X509_VERIFY_PARAM_set_flags(SSL_get0_param(ssl),
+		 X509_V_FLAG_CRL_CHECK) == 1);
+}
+
+static void
+refuse_all(SSL *ssl)
+{
+	SSL_set_verify(ssl, REQUIRED, doubt);
+}
+
+static void
+miss_lists(SSL *ssl)
+{
+	SSL_set_verify(ssl, REQUIRED, NULL);
+	MUST(X509_VERIFY_PARAM_set_flags(SSL_get0_param(ssl),
+		 X509_V_FLAG_CRL_CHECK) == 1);
+}
+
+static const struct {
+	const char *name;
+	void (*ask)(SSL *ssl); /* the second time */
+	bool refused;
+} demands[] = {
+	{ "another callback", refuse_all, true },
+	{ "another callback and lists", miss_lists, true },
+	{ "lists, and who believes", pass_lists, false },
+};
+
+/* It may show the certificate again, but has to. */
+START_TEST(client_that_is_asked_again_is_verified_again)
+{
+	enum { WAYS = N_OF(again_ways) };
+	const char *name = demands[_i / WAYS].name;
+	SSL_CTX *client = client_of(AGAIN_WAY, MEMBER);
+	SSL_SESSION *session;
+	struct server server;
+	struct tls_pair pair;
+	struct visit seen;
+
+	server_open(&server, AGAIN_WAY, &open_policy, &open_policy);
+	connect_pair(&pair, server.one, client,
+	    visit_at(AGAIN_WAY, name, "first"));
+	SSL_set_verify(pair.server, REQUIRED, believe);
+	seen = visit_again(&pair, false);
+	assert_full(&seen, visit_at(AGAIN_WAY, name, "asked"));
+	session = SSL_get1_session(pair.client);
+	tls_pair_shutdown(&pair);
+	tls_pair_free(&pair);
+	MUST(tls_pair_new(&pair, server.one, client, session, POLICY_NAME));
+	seen = visit_pair(&pair);
+	assert_resumed(&seen, visit_at(AGAIN_WAY, name, "back"));
+	demands[_i / WAYS].ask(pair.server);
+	seen = visit_again(&pair, false);
+	if (demands[_i / WAYS].refused)
+		assert_never_served(&seen,
+		    visit_at(AGAIN_WAY, name, "asked again"));
+	else
+		assert_full(&seen, visit_at(AGAIN_WAY, name, "asked again"));
+	tls_pair_free(&pair);
+	SSL_SESSION_free(session);
+	SSL_CTX_free(client);
+	server_close(&server);
+}
+END_TEST
+
 /* --- all of it ------------------------------------------------------------ */
 
 static void
@@ -424,6 +509,8 @@ main(void)
 	tcase_add_loop_test(tc,
 	    renegotiation_under_another_policy_resumes_nothing, 0,
 	    N_AGAIN(changes));
+	tcase_add_loop_test(tc, client_that_is_asked_again_is_verified_again, 0,
+	    N_OF(again_ways) * N_OF(demands));
 	suite_add_tcase(suite, tc);
 	return test_run(suite);
 }

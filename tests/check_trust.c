@@ -1483,6 +1483,112 @@ START_TEST(realm_with_a_name_of_any_length_resumes)
 }
 END_TEST
 
+/* --- keys of the application ---------------------------------------------- */
+
+static const unsigned char psk_name[] = "key";
+
+/* A session that both sides have by other means than a handshake. */
+static SSL_SESSION *
+shared_key(SSL *ssl)
+{
+	static const unsigned char suite[] = { 0x13, 0x01 }, key[32] = { 1 };
+	SSL_SESSION *session = SSL_SESSION_new();
+
+	MUST(session != NULL &&
+	    SSL_SESSION_set1_master_key(session, key, sizeof(key)) == 1 &&
+	    SSL_SESSION_set_cipher(session, SSL_CIPHER_find(ssl, suite)) == 1 &&
+	    SSL_SESSION_set_protocol_version(session, TLS1_3_VERSION) == 1);
+	return session;
+}
+
+static int
+find_key(SSL *ssl, const unsigned char *name, size_t len, SSL_SESSION **out)
+{
+	bool known = len == sizeof(psk_name) &&
+	    memcmp(name, psk_name, len) == 0;
+
+	*out = known ? shared_key(ssl) : NULL;
+	return 1;
+}
+
+static int
+use_key(SSL *ssl, const EVP_MD *digest, const unsigned char **name, size_t *len,
+    SSL_SESSION **out)
+{
+	(void)digest;
+	*name = psk_name;
+	*len = sizeof(psk_name);
+	*out = shared_key(ssl);
+	return 1;
+}
+
+static void
+use_one_suite(SSL_CTX *ctx)
+{
+	MUST(SSL_CTX_set_ciphersuites(ctx, "TLS_AES_128_GCM_SHA256") == 1);
+}
+
+/* OpenSSL resumes no such session without an ID context. */
+static void
+prepare_for_keys(SSL_CTX *ctx)
+{
+	use_one_suite(ctx);
+	MUST(SSL_CTX_set_session_id_context(ctx, psk_name, sizeof(psk_name)) ==
+	    1);
+}
+
+/* What others can see of a ticket, with a tag that is wrong. */
+static SSL_SESSION *
+forge(const SSL_SESSION *session)
+{
+	unsigned char ticket[PARCEL_BYTES];
+	const unsigned char *seen;
+	SSL_SESSION *forged;
+	size_t len;
+
+	SSL_SESSION_get0_ticket(session, &seen, &len);
+	MUST(len > 0 && len <= sizeof(ticket));
+	memcpy(ticket, seen, len);
+	ticket[len - 1] ^= 1;
+	forged = tls_session_with_ticket(session, ticket, len);
+	MUST(forged != NULL);
+	return forged;
+}
+
+/* A key that is withdrawn leaves nothing behind, whatever came with it. */
+START_TEST(key_of_the_application_stands_for_no_certificate)
+{
+	const char *what = "a key and a forged ticket";
+	struct sesscache *cache = open_cache(WAY);
+	SSL_CTX *server = strict_server(cache, WAY, NULL, prepare_for_keys,
+	    NULL);
+	SSL_CTX *client = visit_client(WAY, NULL);
+	SSL_SESSION *bobs = known_session(WAY, server, what), *session = NULL;
+	struct visit seen;
+
+	if (WAY->version == TLS1_3_VERSION && WAY->stateless) {
+		use_one_suite(client);
+		SSL_CTX_set_psk_find_session_callback(server, find_key);
+		SSL_CTX_set_psk_use_session_callback(client, use_key);
+		seen = visit(server, client, "a.example", &session);
+		assert_resumed(&seen, visit_at(WAY, what, "the key alone"));
+		SSL_SESSION_free(session);
+		session = forge(bobs);
+		(void)visit(server, client, "a.example", &session);
+	}
+	SSL_CTX_set_psk_find_session_callback(server, NULL);
+	SSL_CTX_set_psk_use_session_callback(client, NULL);
+	seen = visit(server, client, "a.example", &session);
+	assert_refused(&seen, SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE,
+	    visit_at(WAY, what, "withdrawn"));
+	SSL_SESSION_free(session);
+	SSL_SESSION_free(bobs);
+	SSL_CTX_free(client);
+	SSL_CTX_free(server);
+	sesscache_close(cache);
+}
+END_TEST
+
 /* --- what the server would not agree to any more -------------------------- */
 
 static void
@@ -1638,6 +1744,7 @@ static const struct visit_test tests[] = {
 #endif
 	{ &client_that_is_asked_later_and_one_that_is_not_both_resume, 1 },
 	{ &connection_that_demands_a_certificate_is_not_closed, 1 },
+	{ &key_of_the_application_stands_for_no_certificate, 1 },
 	{ &rules_of_one_connection_are_its_own, N_OF(exceptions) },
 	{ &ticket_from_before_the_certificate_resumes_where_it_was_issued, 1 },
 	{ &ticket_for_one_use_is_taken_once_whoever_takes_it, 2 },

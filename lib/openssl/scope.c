@@ -220,6 +220,10 @@ sc_scope_terms(SSL *ssl, struct sc_handshake *handshake,
 	if (asked == 0 || terms->place == 0 ||
 	    (handshake->place != 0 && handshake->place != terms->place))
 		return false;
+	/* Nor whoever is asked later: no session says what is demanded now. */
+	if (handshake->again && handshake->landed_open &&
+	    demands_certificate(ssl))
+		return false;
 	handshake->place = terms->place;
 	/* A session without a certificate is of no use to get one. */
 	terms->open.asked = handshake->upgraded ? nowhere : asked;
@@ -269,7 +273,9 @@ sc_scope_holds(SSL *ssl, struct sc_handshake *handshake, uint64_t *landed)
 
 	if ((offer->flags & SC_RECORD_AUTH) != 0) {
 		*landed = landed_auth(ssl, handshake);
-		holds = *landed == offer->scope.landed;
+		holds = *landed == offer->scope.landed &&
+		    demands_certificate(ssl) == handshake->landed_peer &&
+		    sc_session_has_needed_peer(ssl, SSL_get_session(ssl));
 	} else if (demands_certificate(ssl)) {
 		*landed = 0;
 		holds = false;
@@ -281,24 +287,11 @@ sc_scope_holds(SSL *ssl, struct sc_handshake *handshake, uint64_t *landed)
 			!sc_policy_is_of_realm(offer->scope.landed) &&
 			sc_policy_covers(ssl, offer->name));
 	}
-	if (holds && !sc_session_has_good_cipher(ssl, offer->cipher)) {
-		*landed = 0;
-		holds = false;
-	}
-	return holds && offer->scope.landed != 0;
+	return holds && offer->scope.landed != 0 &&
+	    sc_session_has_good_cipher(ssl, offer->cipher);
 }
 
 /* --- what a session says ------------------------------------------------- */
-
-static bool
-has_peer(SSL_SESSION *session)
-{
-#if OPENSSL_VERSION_NUMBER >= 0x30200000L
-	if (SSL_SESSION_get0_peer_rpk(session) != NULL)
-		return true;
-#endif
-	return SSL_SESSION_get0_peer(session) != NULL;
-}
 
 /* Once for a handle: what it costs, and the cure. */
 static void
@@ -377,7 +370,7 @@ sc_scope_of_session(SSL *ssl, struct sc_handshake *handshake,
     SSL_SESSION *session, struct sc_scope *scope, unsigned *flags)
 {
 	const struct sc_offer *offer = &handshake->offer;
-	bool peer = has_peer(session), auth;
+	bool peer = sc_session_has_peer(session), auth;
 
 	if (handshake->gate == SC_GATE_REFUSED ||
 	    handshake->gate == SC_GATE_CLOSED)

@@ -35,7 +35,8 @@ void sc_scope_land(SSL *ssl, struct sc_handshake *handshake);
 
 /*
  * Whether the session that was offered belongs there; else *landed is what
- * may be offered from now on, 0: nothing.
+ * may be offered from now on, 0: nothing.  What OpenSSL resumes need not be
+ * what was offered, but a key of the application's.
  */
 bool sc_scope_holds(SSL *ssl, struct sc_handshake *handshake, uint64_t *landed);
 

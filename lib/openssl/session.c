@@ -255,28 +255,39 @@ sc_session_decode(struct sesscache *handle, const struct sc_lookup *lookup)
 
 /* --- whether it may be resumed ------------------------------------------- */
 
+bool
+sc_session_has_peer(SSL_SESSION *session)
+{
+#if OPENSSL_VERSION_NUMBER >= 0x30200000L
+	if (SSL_SESSION_get0_peer_rpk(session) != NULL)
+		return true;
+#endif
+	return SSL_SESSION_get0_peer(session) != NULL;
+}
+
+bool
+sc_session_has_needed_peer(const SSL *ssl, SSL_SESSION *session)
+{
+	int mode = SSL_get_verify_mode(ssl);
+
+	return (mode & SSL_VERIFY_PEER) == 0 ||
+	    (mode & SSL_VERIFY_FAIL_IF_NO_PEER_CERT) == 0 ||
+	    ((mode & SSL_VERIFY_POST_HANDSHAKE) != 0 &&
+		SSL_version(ssl) == TLS1_3_VERSION) ||
+	    (session != NULL && sc_session_has_peer(session));
+}
+
 /*
- * Whether the peer of a session has shown who it is, where it must at once.
- * The ID context may be that of a context which does not ask for certificates.
+ * The ID context may be that of a context which does not ask for certificates:
+ * OpenSSL would end the handshake rather than not resume.
  */
 static bool
 is_peer_sufficient(const SSL *ssl, SSL_SESSION *session)
 {
-	int mode = SSL_get_verify_mode(ssl);
-	bool authenticated = SSL_SESSION_get0_peer(session) != NULL;
+	bool verify = (SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER) != 0;
 
-#if OPENSSL_VERSION_NUMBER >= 0x30200000L
-	authenticated = authenticated ||
-	    SSL_SESSION_get0_peer_rpk(session) != NULL;
-#endif
-	if ((mode & SSL_VERIFY_PEER) == 0)
-		return true;
-	/* OpenSSL would end the handshake rather than not resume. */
-	if (sc_session_has_no_context(session))
-		return false;
-	return authenticated || (mode & SSL_VERIFY_FAIL_IF_NO_PEER_CERT) == 0 ||
-	    ((mode & SSL_VERIFY_POST_HANDSHAKE) != 0 &&
-		SSL_version(ssl) == TLS1_3_VERSION);
+	return !(verify && sc_session_has_no_context(session)) &&
+	    sc_session_has_needed_peer(ssl, session);
 }
 
 /* As OpenSSL asks before it chooses one. */
