@@ -6,6 +6,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <openssl/bio.h>
 #include <openssl/rand.h>
@@ -53,14 +54,24 @@ is_before_hello(const SSL *ssl)
 	return state == TLS_ST_SW_HELLO_REQ || state == TLS_ST_BEFORE;
 }
 
-/* Whether the first flight may go out. */
+/* The handshake is over, but for the alert that says so. */
+static bool
+has_failed(const SSL *ssl)
+{
+	return strcmp(SSL_state_string(ssl), "SSLERR") == 0;
+}
+
+/*
+ * Whether the first flight may go out.  Where one leads that fails is not
+ * known: a ClientHello may be wrong before the server-name callback is called.
+ */
 static bool
 may_write(SSL *ssl)
 {
 	struct sc_handshake *handshake = sc_handshake_known(ssl);
 	struct sc_quiet quiet;
 
-	if (handshake == NULL || is_before_hello(ssl))
+	if (handshake == NULL || is_before_hello(ssl) || has_failed(ssl))
 		return true;
 	sc_quiet_begin(&quiet);
 	sc_gate_hello_done(ssl, handshake);
