@@ -237,6 +237,40 @@ START_TEST(sessions_without_authentication_never_push_out_those_with)
 }
 END_TEST
 
+/* Who was asked for a certificate and showed none is known to nobody either. */
+START_TEST(clients_without_a_certificate_never_push_out_those_with_one)
+{
+	const unsigned nobody = AUTH | SC_RECORD_NOBODY;
+	uint64_t state = 1;
+	unsigned i;
+
+	for (i = 0; i < 100000; i++)
+		sc_landings_note(landings, test_random(&state), nobody, B, NOW,
+		    UNTIL);
+	for (i = 0; i < 1000; i++)
+		ck_assert(allows(test_random(&state), AUTH, A, NOW));
+	for (i = 0; i < SC_LANDINGS_ENTRIES - SC_LANDINGS_OF_NOBODY; i++) {
+		sc_landings_note(landings, neighbour(i), AUTH, B, NOW, UNTIL);
+		ck_assert(!allows(neighbour(i), AUTH, A, NOW));
+		ck_assert(allows(neighbour(i), AUTH, B, NOW));
+	}
+	ck_assert(allows(neighbour(i), AUTH, A, NOW));
+}
+END_TEST
+
+/* Where there is room, what they find out counts. */
+START_TEST(clients_without_a_certificate_are_learned_from)
+{
+	const unsigned nobody = AUTH | SC_RECORD_NOBODY;
+
+	sc_landings_note(landings, 1, nobody, B, NOW, UNTIL);
+	ck_assert(!allows(1, AUTH, A, NOW));
+	ck_assert(allows(1, AUTH, B, NOW));
+	sc_landings_note(landings, 1, nobody, C, NOW, UNTIL);
+	ck_assert(!allows(1, AUTH, B, NOW));
+}
+END_TEST
+
 START_TEST(other_flags_make_no_difference)
 {
 	sc_landings_note(landings, 1, AUTH | EMS, B, NOW, UNTIL);
@@ -325,6 +359,9 @@ main(void)
 	tcase_add_test(tc, full_bucket_means_misses_until_there_is_room);
 	tcase_add_test(tc,
 	    sessions_without_authentication_never_push_out_those_with);
+	tcase_add_test(tc,
+	    clients_without_a_certificate_never_push_out_those_with_one);
+	tcase_add_test(tc, clients_without_a_certificate_are_learned_from);
 	tcase_add_test(tc, other_flags_make_no_difference);
 	tcase_add_loop_test(tc, random_bytes_cost_a_miss_at_the_worst, 0, 4);
 	tcase_add_test(tc, threads_note_and_look_at_once);

@@ -56,6 +56,8 @@ enum {
 	SC_RECORD_FLAGS = 0x1f,   /* all of these */
 	SC_TICKET_CONTEXT = 0x20, /* of a ticket alone: the session ID context
 				     is the library's */
+	SC_RECORD_NOBODY = 0x40,  /* of a refusal alone: its client showed no
+				     certificate, though asked */
 };
 
 /*
@@ -205,7 +207,8 @@ uint64_t sc_cache_hash(struct sc_cache *cache, const uint8_t *bytes,
  * A session that was offered at this place, with or without SC_RECORD_AUTH in
  * flags, turned out to land elsewhere than it said: at landed_now.  For one
  * timeout from now sessions are offered there only if they say landed_now; none
- * is if that is 0, or if this call came before with another landed.
+ * is if that is 0, or if this call came before with another landed.  With
+ * SC_RECORD_NOBODY it may come to nothing: see landings.h.
  */
 void sc_cache_mislanded(struct sc_cache *cache, uint64_t place, unsigned flags,
     uint64_t landed_now, uint32_t now);

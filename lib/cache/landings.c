@@ -35,10 +35,13 @@ find(struct sc_landings_bucket *bucket, uint64_t place, uint32_t now)
 	return NULL;
 }
 
+/* From the end, for those in front are nobody's as well. */
 static struct sc_landing *
-find_free(struct sc_landings_bucket *bucket, uint32_t now)
+find_free(struct sc_landings_bucket *bucket, bool nobody, uint32_t now)
 {
-	for (int i = 0; i < SC_LANDINGS_ENTRIES; i++) {
+	int n = nobody ? SC_LANDINGS_OF_NOBODY : SC_LANDINGS_ENTRIES;
+
+	for (int i = n - 1; i >= 0; i--) {
 		if (!is_live(&bucket->entries[i].until, now))
 			return &bucket->entries[i];
 	}
@@ -63,6 +66,8 @@ sc_landings_note(struct sc_landings *landings, uint64_t place, unsigned flags,
 	struct sc_landings_bucket *table = (flags & SC_RECORD_AUTH) != 0 ?
 	    landings->auth :
 	    landings->open;
+	bool nobody = (flags & SC_RECORD_AUTH) != 0 &&
+	    (flags & SC_RECORD_NOBODY) != 0;
 	struct sc_landings_bucket *bucket = &table[bucket_number(place)];
 	struct sc_landing *entry = find(bucket, place, now);
 
@@ -74,9 +79,10 @@ sc_landings_note(struct sc_landings *landings, uint64_t place, unsigned flags,
 		extend(&entry->until, until);
 		return;
 	}
-	entry = find_free(bucket, now);
+	entry = find_free(bucket, nobody, now);
 	if (entry == NULL) {
-		extend(&bucket->full_until, until);
+		if (!nobody)
+			extend(&bucket->full_until, until);
 		return;
 	}
 	/* The time last: with it the entry counts. */

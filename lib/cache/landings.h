@@ -9,7 +9,9 @@
  * an entry that has to be learned again.  There is room for so many: when a
  * bucket is full, none of the sessions that fall into it resumes until there
  * is room again.  Sessions with client authentication have a table of their
- * own, so that clients that nobody knows cannot fill it.
+ * own, and of that, clients who showed no certificate get one half of each
+ * bucket: clients that nobody knows cannot fill it.  Where that half is full,
+ * nothing is learned from them.
  */
 #ifndef SC_CACHE_LANDINGS_H
 #define SC_CACHE_LANDINGS_H
@@ -21,6 +23,7 @@
 enum {
 	SC_LANDINGS_BUCKETS = 128, /* a power of two */
 	SC_LANDINGS_ENTRIES = 4,   /* of a bucket */
+	SC_LANDINGS_OF_NOBODY = 2, /* of these */
 };
 
 struct sc_landing {
@@ -42,7 +45,8 @@ struct sc_landings {
 
 /*
  * Note until when a session of this place may only resume if it says where
- * that leads; of its flags SC_RECORD_AUTH matters.  None may if landed is 0, or
+ * that leads; of its flags SC_RECORD_AUTH and
+ * SC_RECORD_NOBODY matter.  None may if landed is 0, or
  * is another one than was noted before.
  */
 void sc_landings_note(struct sc_landings *landings, uint64_t place,

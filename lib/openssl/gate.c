@@ -259,6 +259,17 @@ fail(SSL *ssl)
 	SSL_set_shutdown(ssl, SSL_RECEIVED_SHUTDOWN); /* lets alerts out */
 }
 
+/* What others may learn of it depends on who it was. */
+static unsigned
+flags_of_refusal(const SSL *ssl, const struct sc_offer *offer)
+{
+	SSL_SESSION *session = SSL_get_session(ssl);
+
+	return session != NULL && sc_session_has_peer(session) ?
+	    offer->flags :
+	    offer->flags | SC_RECORD_NOBODY;
+}
+
 /* The gate stays closed, and the same is not offered again: to nobody. */
 static void
 refuse(SSL *ssl, struct sc_handshake *handshake, uint64_t landed)
@@ -272,8 +283,8 @@ refuse(SSL *ssl, struct sc_handshake *handshake, uint64_t landed)
 	if (SSL_is_dtls(ssl))
 		fail(ssl);
 	sc_cache_count(cache, SC_EVENT_REALM);
-	sc_cache_mislanded(cache, handshake->place, offer->flags, landed,
-	    sc_now());
+	sc_cache_mislanded(cache, handshake->place,
+	    flags_of_refusal(ssl, offer), landed, sc_now());
 	sc_log(&handshake->handle->options, SC_LOG_WARN,
 	    "closed a connection: its server name leads elsewhere than when "
 	    "its session was made");
