@@ -182,7 +182,8 @@ void sesscache_close(struct sesscache *cache);
  * they have loaded it; trust settings and policies of an X509_VERIFY_PARAM, and
  * its purpose unless this library was built with OpenSSL 3.5 or newer; what a
  * certificate callback sets; what OpenSSL itself does when TLS 1.2 is
- * renegotiated.  The ex_data of a session is lost when it is resumed.
+ * renegotiated; what resumes from OpenSSL's own cache, where its mode is set
+ * after this call.  The ex_data of a session is lost when it is resumed.
  *
  * The session ID context of the application stays, and OpenSSL compares it.
  * Where clients are verified and there is none, sessions get "sesscache", for
@@ -199,7 +200,9 @@ void sesscache_close(struct sesscache *cache);
  * where clients are verified or the certificate does not cover the server
  * name), for OpenSSL cannot take a resumption back.  That happens once for a
  * name and host; for one "timeout" such sessions are misses then, and if the
- * name moves back meanwhile, all of that name are.
+ * name moves back meanwhile, all of that name are.  It also happens to a
+ * session of a cipher suite that the host which the callback leads to has
+ * dropped.
  *
  * Returns SESSCACHE_OK (also when the setting "enable" is off, which makes it
  * do nothing), SESSCACHE_EINVAL (NULL, a context for clients, one that is

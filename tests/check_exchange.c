@@ -221,8 +221,10 @@ count_calls(const struct street *street, const struct handling *handling,
 
 	for (int i = 0; i < 3; i++) {
 		seen = meet(street, handling, session);
+		/* A session may be gone with the connection that failed. */
 		if (i > 0 && handling->shut && street->cache != NULL)
-			assert_never_served(&seen, street_at(street, "shut"));
+			ck_assert_msg(!visit_is_served(&seen) || !seen.reused,
+			    "%s", street_at(street, "shut"));
 		else
 			assert_visit(&seen, i > 0, street_at(street, "served"));
 		calls[i].first = bios.first;

@@ -45,9 +45,8 @@ struct sc_landings {
 
 /*
  * Note until when a session of this place may only resume if it says where
- * that leads; of its flags SC_RECORD_AUTH and
- * SC_RECORD_NOBODY matter.  None may if landed is 0, or
- * is another one than was noted before.
+ * that leads; of its flags SC_RECORD_AUTH and SC_RECORD_NOBODY matter.  None
+ * may if landed is 0, or is another one than was noted before.
  */
 void sc_landings_note(struct sc_landings *landings, uint64_t place,
     unsigned flags, uint64_t landed, uint32_t now, uint32_t until);
