@@ -163,7 +163,7 @@ END_TEST
 static uint64_t
 mac_of(const uint8_t key[16], const uint8_t *bytes, size_t len)
 {
-	static uint8_t plain[2048], crypted[2048];
+	static uint8_t plain[2048], sealed[2048];
 	EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
 	size_t whole = (3 + len + 15) / 16 * 16;
 	uint8_t iv[16] = { 0 };
@@ -176,11 +176,11 @@ mac_of(const uint8_t key[16], const uint8_t *bytes, size_t len)
 	ck_assert_int_eq(EVP_EncryptInit_ex(ctx, EVP_aes_128_cbc(), NULL, key,
 			     iv),
 	    1);
-	ck_assert_int_eq(EVP_EncryptUpdate(ctx, crypted, &done, plain,
+	ck_assert_int_eq(EVP_EncryptUpdate(ctx, sealed, &done, plain,
 			     (int)whole),
 	    1);
 	EVP_CIPHER_CTX_free(ctx);
-	memcpy(&mac, crypted + whole - 16, sizeof(mac));
+	memcpy(&mac, sealed + whole - 16, sizeof(mac));
 	return mac;
 }
 

@@ -150,7 +150,8 @@ check_ticket(struct fuzz_input *in)
 		MUST((status == SESSCACHE_OK) == (now < EXPIRES_AT));
 	if (status == SESSCACHE_OK)
 		MUST(ticket.expires_at > now && ticket.cipher_key != NULL &&
-		    ticket.mac_key != NULL && ticket.terms.said.landed == LANDED &&
+		    ticket.mac_key != NULL &&
+		    ticket.terms.said.landed == LANDED &&
 		    (ticket.terms.flags & SC_RECORD_AUTH) == 0);
 }
 
