@@ -99,9 +99,11 @@ issue(SSL *ssl, struct sc_handshake *handshake, unsigned char *name,
 	status = name_ticket(ssl, handshake, &ticket, name, iv);
 	if (status < 0 && status != SESSCACHE_EBUSY)
 		sc_session_failed(handshake->handle, "ticket", status);
-	if (status == SESSCACHE_OK &&
-	    set_keys(cipher, mac, ticket.cipher_key, ticket.mac_key, iv, 1))
-		return 1;
+	/* Whose keys could not be set is not to be touched again: without
+	 * memory OpenSSL 3.6 leaves a MAC half made, and crashes then. */
+	if (status == SESSCACHE_OK)
+		return set_keys(cipher, mac, ticket.cipher_key, ticket.mac_key,
+		    iv, 1);
 	return issue_none(name, iv, cipher, mac);
 }
 
