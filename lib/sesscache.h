@@ -200,9 +200,7 @@ void sesscache_close(struct sesscache *cache);
  * where clients are verified or the certificate does not cover the server
  * name), for OpenSSL cannot take a resumption back.  That happens once for a
  * name and host; for one "timeout" such sessions are misses then, and if the
- * name moves back meanwhile, all of that name are.  It also happens to a
- * session of a cipher suite that the host which the callback leads to has
- * dropped.
+ * name moves back meanwhile, all of that name are.
  *
  * Returns SESSCACHE_OK (also when the setting "enable" is off, which makes it
  * do nothing), SESSCACHE_EINVAL (NULL, a context for clients, one that is

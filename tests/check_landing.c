@@ -365,86 +365,6 @@ START_TEST(hello_that_is_wrong_ends_nobodys_session)
 }
 END_TEST
 
-static bool long_key_first;
-
-static int
-note_suites(SSL *ssl, int *alert, void *arg)
-{
-	const unsigned char *suites = NULL;
-	size_t len = SSL_client_hello_get0_ciphers(ssl, &suites);
-
-	(void)alert, (void)arg;
-	MUST(len >= sizeof(long_key_number));
-	long_key_first = memcmp(suites, long_key_number,
-			     sizeof(long_key_number)) == 0;
-	return SSL_CLIENT_HELLO_SUCCESS;
-}
-
-/* The host of the suite that the client names first. */
-static SSL_CTX *
-choose_by_cipher(struct house *house, const SSL *ssl)
-{
-	SSL_CTX *host = house->contexts[long_key_first];
-
-	(void)ssl;
-	MUST(SSL_CTX_up_ref(host) == 1);
-	return host;
-}
-
-static void
-prefer(SSL_CTX *client, const char *first, const char *second)
-{
-	char list[2 * sizeof(short_key)];
-
-	(void)snprintf(list, sizeof(list), "%s:%s", first, second);
-	MUST(SSL_CTX_set_cipher_list(client, list) == 1);
-}
-
-START_TEST(client_that_wants_another_suite_ends_nobodys_session)
-{
-	enum { TURNS = 3 };
-	static const struct policy policies[] = {
-		{ .leaf = HOST_A, .cipher = short_key },
-		{ .leaf = HOST_A, .cipher = long_key },
-	};
-	SSL_CTX *client = client_of(OLD_WAY, NO_ONE);
-	SSL_CTX *other = client_of(OLD_WAY, NO_ONE), *hosts[2];
-	struct comeback_session session = { .len = 0 }, others;
-	struct tally total = { 0 }, noise = { 0 };
-	struct comeback seen;
-	struct house house;
-
-	house_open(&house, OLD_WAY, NULL, &front_policy, choose_by_cipher);
-	SSL_CTX_set_client_hello_cb(house.front, note_suites, NULL);
-	house.contexts = hosts;
-	for (int i = 0; i < 2; i++)
-		hosts[i] = new_context(&house, &policies[i]);
-	prefer(client, short_key, long_key);
-	for (int i = 0; i < TURNS; i++) {
-		seen = comeback_server(house.front, client, POLICY_NAME,
-		    &session, &session);
-		tally(&total, &seen, "one who stays");
-		prefer(other, short_key, long_key);
-		others.len = 0;
-		seen = comeback_server(house.front, other, POLICY_NAME, NULL,
-		    &others);
-		prefer(other, long_key, short_key);
-		seen = comeback_server(house.front, other, POLICY_NAME, &others,
-		    NULL);
-		tally(&noise, &seen, "one who changes");
-	}
-	ck_assert_int_eq(noise.resumed, 0);
-	ck_assert_msg(total.closed == 0 && total.resumed == TURNS - 1,
-	    "%s: %d closed, %d resumed of %d", OLD_WAY->name, total.closed,
-	    total.resumed, TURNS - 1);
-	for (int i = 0; i < 2; i++)
-		SSL_CTX_free(hosts[i]);
-	SSL_CTX_free(other);
-	SSL_CTX_free(client);
-	house_close(&house);
-}
-END_TEST
-
 /* --- clients with several tickets ----------------------------------------- */
 
 enum { MAX_TICKETS = 4 };
@@ -956,8 +876,6 @@ main(void)
 	    N_OF(ways) * N_OF(moves));
 	tcase_add_loop_test(tc, hello_that_is_wrong_ends_nobodys_session, 0,
 	    2 * N_OF(moves));
-	tcase_add_loop_test(tc,
-	    client_that_wants_another_suite_ends_nobodys_session, 0, 2);
 	tcase_add_loop_test(tc, client_with_two_tickets_is_closed_once_at_most,
 	    0, N_OF(ways) * N_OF(moves));
 	tcase_add_loop_test(tc,

@@ -287,8 +287,12 @@ sc_scope_holds(SSL *ssl, struct sc_handshake *handshake, uint64_t *landed)
 			!sc_policy_is_of_realm(offer->scope.landed) &&
 			sc_policy_covers(ssl, offer->name));
 	}
-	return holds && offer->scope.landed != 0 &&
-	    sc_session_has_good_cipher(ssl, offer->cipher);
+	/* Whose cipher has gone might be offered for ever, as it lands alike. */
+	if (holds && !sc_session_has_good_cipher(ssl, offer->cipher)) {
+		*landed = 0;
+		holds = false;
+	}
+	return holds && offer->scope.landed != 0;
 }
 
 /* --- what a session says ------------------------------------------------- */
