@@ -23,6 +23,7 @@
 
 #include "process.h"
 #include "store/shard.h"
+#include "support.h"
 
 #define N_OF(array) ((int)(sizeof(array) / sizeof(array)[0]))
 #define SHARD_0 "shard-00.lmdb-0"
@@ -829,15 +830,16 @@ may_trace(void)
 START_TEST(killed_at_any_system_call_an_open_leaves_a_usable_cache)
 {
 	const struct opening *opening = &openings[_i];
+	int n, some = 12 / (int)test_times(12, 4);
 	bool killed = may_trace();
-	int n;
 
 	if (!killed || (opening->for_nobody && geteuid() != 0)) {
 		printf("skipped: %s: not permitted here\n", opening->name);
 		return;
 	}
-	/* Every other stop: each call has one before it and one after. */
-	for (n = 1; killed && n < MAX_STEPS; n += 2) {
+	/* Every other stop: each call has one before it and one after.  Fewer
+	 * where each takes its time. */
+	for (n = 1; killed && n < MAX_STEPS; n += 2 * some) {
 		scratch_remove(dir);
 		if (opening->prepare != NULL)
 			opening->prepare();
