@@ -225,9 +225,8 @@ enum sesscache_status sesscache_attach(struct sesscache *cache, SSL_CTX *ctx)
  * the store, the verify mode with all its flags, depth, flags, hosts and the
  * rest of what can be read of the parameters, the security level, and whether
  * there is a verify callback or one of the store's; a security callback is not
- * compared.  So do not name a realm for stores that load
- * their certificates one by one, as from a directory: what they have loaded
- * differs.
+ * compared.  So do not name a realm for stores that load their certificates one
+ * by one, as from a directory: what they have loaded differs.
  *
  * Give one name to such contexts only that may accept each other's clients:
  * that their verify callbacks decide alike is your word.

@@ -196,12 +196,7 @@ meet(const struct street *street, const struct handling *handling,
 	street_lead.before = handling->before;
 	street_happen(handling->start, pair.server);
 	seen = visit_pair(&pair);
-	if (visit_is_served(&seen)) {
-		SSL_SESSION_free(*session);
-		*session = SSL_get1_session(pair.client);
-		tls_pair_shutdown(&pair);
-	}
-	tls_pair_free(&pair);
+	visit_end(&pair, &seen, session);
 	stop_sharing(NULL);
 	SSL_SESSION_free(offered);
 	return seen;
@@ -591,7 +586,7 @@ main(void)
 	TCase *tc = tcase_create("exchange");
 
 	tcase_set_timeout(tc, 300);
-	tcase_add_unchecked_fixture(tc, street_world_make, street_world_remove);
+	tcase_add_unchecked_fixture(tc, policy_world_make, policy_world_remove);
 	tcase_add_checked_fixture(tc, test_dir_make, test_dir_remove);
 	tcase_add_loop_test(tc,
 	    bio_of_the_application_is_its_own_and_lets_nobody_in, 0,

@@ -846,27 +846,13 @@ END_TEST
 
 /* --- all of it ------------------------------------------------------------ */
 
-static void
-make_world(void)
-{
-	test_root_make();
-	policy_world_make();
-}
-
-static void
-remove_world(void)
-{
-	policy_world_remove();
-	test_root_remove();
-}
-
 int
 main(void)
 {
 	Suite *suite = suite_create("landing");
 	TCase *tc = tcase_create("landing");
 
-	tcase_add_unchecked_fixture(tc, make_world, remove_world);
+	tcase_add_unchecked_fixture(tc, policy_world_make, policy_world_remove);
 	tcase_add_checked_fixture(tc, test_dir_make, test_dir_remove);
 	tcase_set_timeout(tc, is_all() ? 4 * 60 * 60 : 600);
 	tcase_add_loop_test(tc,

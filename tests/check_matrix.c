@@ -908,18 +908,10 @@ warm_up(int version)
 static void
 make_world(void)
 {
-	test_root_make();
 	policy_world_make();
 	warm_up(TLS1_2_VERSION);
 	warm_up(TLS1_3_VERSION);
 	plain = shared_new(MAX_PAIRS * sizeof(*plain));
-}
-
-static void
-remove_world(void)
-{
-	policy_world_remove();
-	test_root_remove();
 }
 
 /* Every cell, or one in some where each takes its time. */
@@ -959,7 +951,7 @@ main(void)
 	/* The test of a cell has little of its own to clean up when it ends. */
 	MUST(OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL) == 1);
 	choose_cells();
-	tcase_add_unchecked_fixture(tc, make_world, remove_world);
+	tcase_add_unchecked_fixture(tc, make_world, policy_world_remove);
 	tcase_add_checked_fixture(tc, test_dir_make, test_dir_remove);
 	tcase_set_timeout(tc, 120);
 	for (int i = 0; i < policy_pairs_count; i += stride())

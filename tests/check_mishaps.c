@@ -413,12 +413,7 @@ live_and_end(const struct ending *ending, const struct policy *policy,
 	(void)SSL_do_handshake(pair.server);
 	street_happen(ending->between, pair.server);
 	seen = visit_pair(&pair);
-	if (visit_is_served(&seen)) {
-		SSL_SESSION_free(*session);
-		*session = SSL_get1_session(pair.client);
-		tls_pair_shutdown(&pair);
-	}
-	tls_pair_free(&pair);
+	visit_end(&pair, &seen, session);
 	free_all(NULL);
 	return seen;
 }
@@ -462,7 +457,7 @@ main(void)
 	MUST(CRYPTO_set_mem_functions(openssl_malloc, openssl_realloc,
 		 openssl_free) == 1);
 	tcase_set_timeout(tc, 300);
-	tcase_add_unchecked_fixture(tc, street_world_make, street_world_remove);
+	tcase_add_unchecked_fixture(tc, policy_world_make, policy_world_remove);
 	tcase_add_checked_fixture(tc, test_dir_make, test_dir_remove);
 	tcase_add_loop_test(tc,
 	    allocation_that_fails_costs_a_full_handshake_at_most, 0,

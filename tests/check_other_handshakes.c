@@ -175,12 +175,7 @@ visit_by_datagrams(const struct server *server, SSL_CTX *client,
 	if (greeting == COOKIE_BY_LISTEN)
 		listen_first(&pair);
 	seen = visit_pair(&pair);
-	if (visit_is_served(&seen)) {
-		SSL_SESSION_free(*session);
-		*session = SSL_get1_session(pair.client);
-		tls_pair_shutdown(&pair);
-	}
-	tls_pair_free(&pair);
+	visit_end(&pair, &seen, session);
 	SSL_SESSION_free(offered);
 	return seen;
 }
@@ -476,27 +471,13 @@ END_TEST
 
 /* --- all of it ------------------------------------------------------------ */
 
-static void
-make_world(void)
-{
-	test_root_make();
-	policy_world_make();
-}
-
-static void
-remove_world(void)
-{
-	policy_world_remove();
-	test_root_remove();
-}
-
 int
 main(void)
 {
 	Suite *suite = suite_create("other handshakes");
 	TCase *tc = tcase_create("other handshakes");
 
-	tcase_add_unchecked_fixture(tc, make_world, remove_world);
+	tcase_add_unchecked_fixture(tc, policy_world_make, policy_world_remove);
 	tcase_add_checked_fixture(tc, test_dir_make, test_dir_remove);
 	tcase_add_loop_test(tc,
 	    client_over_datagrams_resumes_or_is_told_that_the_name_has_moved, 0,

@@ -10,6 +10,7 @@
 
 #include "pki.h"
 #include "process.h"
+#include "support.h"
 
 #define TRUST(who) (1U << (who))
 #define AES_128 "ECDHE-ECDSA-AES128-GCM-SHA256"
@@ -250,6 +251,7 @@ policy_world_make(void)
 	struct pki_request request;
 	enum who who, issuer;
 
+	test_root_make();
 	for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++) {
 		request = requests[i].request;
 		who = requests[i].who;
@@ -273,6 +275,7 @@ policy_world_remove(void)
 		X509_CRL_free(crls[i]);
 		crls[i] = NULL;
 	}
+	test_root_remove();
 }
 
 const struct tls_identity *

@@ -95,7 +95,8 @@ struct policy_pair {
 extern const struct policy_pair policy_pairs[];
 extern const int policy_pairs_count;
 
-/* The identities; they must be there before anything else is called. */
+/* Unchecked fixture: the directory of the tests, and the identities, which must
+ * be there before anything else is called. */
 void policy_world_make(void);
 void policy_world_remove(void);
 const struct tls_identity *policy_identity(enum who who);

@@ -19,20 +19,6 @@ const struct policy street_strict_policy = { .leaf = HOST_A,
 struct street_lead street_lead;
 
 void
-street_world_make(void)
-{
-	test_root_make();
-	policy_world_make();
-}
-
-void
-street_world_remove(void)
-{
-	policy_world_remove();
-	test_root_remove();
-}
-
-void
 street_happen(street_event *what, SSL *ssl)
 {
 	if (what != NULL)

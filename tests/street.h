@@ -16,10 +16,6 @@ extern const struct policy street_front_policy;
 extern const struct policy street_open_policy;
 extern const struct policy street_strict_policy;
 
-/* Unchecked fixture: directory and identities. */
-void street_world_make(void);
-void street_world_remove(void);
-
 typedef void street_event(SSL *ssl);
 
 /* If there is one. */

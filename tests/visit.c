@@ -60,6 +60,18 @@ visit_pair(struct tls_pair *pair)
 	return seen;
 }
 
+void
+visit_end(struct tls_pair *pair, const struct visit *seen,
+    SSL_SESSION **session)
+{
+	if (visit_is_served(seen)) {
+		SSL_SESSION_free(*session);
+		*session = SSL_get1_session(pair->client);
+		tls_pair_shutdown(pair);
+	}
+	tls_pair_free(pair);
+}
+
 struct visit
 visit(SSL_CTX *server, SSL_CTX *client, const char *name, SSL_SESSION **session)
 {
@@ -71,12 +83,7 @@ visit(SSL_CTX *server, SSL_CTX *client, const char *name, SSL_SESSION **session)
 		offered = SSL_SESSION_dup(*session);
 	MUST(tls_pair_new(&pair, server, client, offered, name));
 	seen = visit_pair(&pair);
-	if (visit_is_served(&seen)) {
-		SSL_SESSION_free(*session);
-		*session = SSL_get1_session(pair.client);
-		tls_pair_shutdown(&pair);
-	}
-	tls_pair_free(&pair);
+	visit_end(&pair, &seen, session);
 	SSL_SESSION_free(offered);
 	ERR_clear_error();
 	return seen;

@@ -69,6 +69,10 @@ struct visit visit_with(SSL_CTX *server, SSL_CTX *client, const char *name,
 /* The same with a pair that is at its beginning; it stays the caller's. */
 struct visit visit_pair(struct tls_pair *pair);
 
+/* Its end: the pair is freed, and the newest session kept if all went well. */
+void visit_end(struct tls_pair *pair, const struct visit *seen,
+    SSL_SESSION **session);
+
 bool visit_is_served(const struct visit *seen);
 /* Whether no data passed, in either direction. */
 bool visit_is_refused(const struct visit *seen);

@@ -263,9 +263,7 @@ fail(SSL *ssl)
 static unsigned
 flags_of_refusal(const SSL *ssl, const struct sc_offer *offer)
 {
-	SSL_SESSION *session = SSL_get_session(ssl);
-
-	return session != NULL && sc_session_has_peer(session) ?
+	return sc_session_has_peer(SSL_get_session(ssl)) ?
 	    offer->flags :
 	    offer->flags | SC_RECORD_NOBODY;
 }

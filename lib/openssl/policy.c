@@ -82,23 +82,19 @@ append_hosts(struct text *text, X509_VERIFY_PARAM *param)
 }
 
 /* Trust settings and policies cannot be seen, a purpose since 3.5 only. */
-static bool
-read_params(struct sc_params *out, X509_VERIFY_PARAM *param)
+static void
+append_params(struct text *text, X509_VERIFY_PARAM *param)
 {
-	struct text text = { .bytes = out->bytes, .size = sizeof(out->bytes) };
-
-	append_int(&text, X509_VERIFY_PARAM_get_flags(param), 8);
-	append_int(&text, X509_VERIFY_PARAM_get_inh_flags(param), 4);
-	append_int(&text, X509_VERIFY_PARAM_get_hostflags(param), 4);
-	append_int(&text, (uint32_t)X509_VERIFY_PARAM_get_depth(param), 4);
-	append_int(&text, (uint32_t)X509_VERIFY_PARAM_get_auth_level(param), 4);
-	append_int(&text, (uint64_t)X509_VERIFY_PARAM_get_time(param), 8);
+	append_int(text, X509_VERIFY_PARAM_get_flags(param), 8);
+	append_int(text, X509_VERIFY_PARAM_get_inh_flags(param), 4);
+	append_int(text, X509_VERIFY_PARAM_get_hostflags(param), 4);
+	append_int(text, (uint32_t)X509_VERIFY_PARAM_get_depth(param), 4);
+	append_int(text, (uint32_t)X509_VERIFY_PARAM_get_auth_level(param), 4);
+	append_int(text, (uint64_t)X509_VERIFY_PARAM_get_time(param), 8);
 #if OPENSSL_VERSION_NUMBER >= 0x30500000L
-	append_int(&text, (uint32_t)X509_VERIFY_PARAM_get_purpose(param), 4);
+	append_int(text, (uint32_t)X509_VERIFY_PARAM_get_purpose(param), 4);
 #endif
-	append_hosts(&text, param);
-	out->len = text.len;
-	return !text.failed;
+	append_hosts(text, param);
 }
 
 static bool
@@ -113,7 +109,6 @@ sc_policy_demands(struct sc_demands *out, SSL *ssl)
 {
 	struct text text = { .bytes = out->params.bytes,
 		.size = sizeof(out->params.bytes) };
-	bool done;
 
 	out->mode = SSL_get_verify_mode(ssl);
 	out->callback = NULL;
@@ -125,11 +120,10 @@ sc_policy_demands(struct sc_demands *out, SSL *ssl)
 	}
 	out->callback = SSL_get_verify_callback(ssl);
 	out->security = SSL_get_security_callback(ssl);
-	done = read_params(&out->params, SSL_get0_param(ssl));
-	text.len = out->params.len;
+	append_params(&text, SSL_get0_param(ssl));
 	append_int(&text, (uint32_t)SSL_get_security_level(ssl), 4);
 	out->params.len = text.len;
-	return done && !text.failed;
+	return !text.failed;
 }
 
 static bool
@@ -340,9 +334,7 @@ read_store(struct sc_params *out, X509_STORE *store, bool named)
 	};
 	struct text text = { .bytes = out->bytes, .size = sizeof(out->bytes) };
 
-	if (!read_params(out, X509_STORE_get0_param(store)))
-		return false;
-	text.len = out->len;
+	append_params(&text, X509_STORE_get0_param(store));
 	for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++)
 		append_function(&text, named, functions[i]);
 	out->len = text.len;
@@ -445,7 +437,7 @@ hash_auth(struct sc_cache *cache, const struct sc_attachment *attachment,
 		append_int(&text, trust->params.len, 4);
 		append(&text, trust->params.bytes, trust->params.len);
 	} else {
-		append_function(&text, named,
+		append_function(&text, false,
 		    (void (*)(void))demands->security);
 	}
 	append_int(&text, (uint32_t)demands->mode, 4);

@@ -259,10 +259,10 @@ bool
 sc_session_has_peer(SSL_SESSION *session)
 {
 #if OPENSSL_VERSION_NUMBER >= 0x30200000L
-	if (SSL_SESSION_get0_peer_rpk(session) != NULL)
+	if (session != NULL && SSL_SESSION_get0_peer_rpk(session) != NULL)
 		return true;
 #endif
-	return SSL_SESSION_get0_peer(session) != NULL;
+	return session != NULL && SSL_SESSION_get0_peer(session) != NULL;
 }
 
 bool
@@ -274,7 +274,7 @@ sc_session_has_needed_peer(const SSL *ssl, SSL_SESSION *session)
 	    (mode & SSL_VERIFY_FAIL_IF_NO_PEER_CERT) == 0 ||
 	    ((mode & SSL_VERIFY_POST_HANDSHAKE) != 0 &&
 		SSL_version(ssl) == TLS1_3_VERSION) ||
-	    (session != NULL && sc_session_has_peer(session));
+	    sc_session_has_peer(session);
 }
 
 /*

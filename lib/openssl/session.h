@@ -36,7 +36,8 @@ SSL_SESSION *sc_session_decode(struct sesscache *handle,
 /* Whether ssl, as it is configured now, would make such a session. */
 bool sc_session_is_usable(SSL *ssl, SSL_SESSION *session);
 
-/* Whether its client showed who it is; and, if that is needed at once here. */
+/* Whether its client showed who it is; and, if that is needed at once here.
+ * session may be NULL: nobody did. */
 bool sc_session_has_peer(SSL_SESSION *session);
 bool sc_session_has_needed_peer(const SSL *ssl, SSL_SESSION *session);
 

@@ -44,7 +44,6 @@ open_cache(const char *dir, const struct step *step)
 {
 	struct sesscache_options *options = NULL;
 	struct sesscache *cache = NULL;
-
 	bool done;
 
 	done = sesscache_options_new(&options) == SESSCACHE_OK &&
